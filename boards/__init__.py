@@ -1,0 +1,1 @@
+"""Boards, their resources, and the tool flows that synthesize a core for them."""
