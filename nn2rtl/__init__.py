@@ -1,0 +1,1 @@
+"""nn2rtl: quantized neural networks to verified FPGA hardware."""

@@ -1,0 +1,1 @@
+"""Intermediate representation: graphs, operations, exact functions and the verifier."""

@@ -1,0 +1,1 @@
+"""Simulation of emitted Verilog: Verilator harness and cocotb testbenches."""
