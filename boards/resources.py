@@ -44,7 +44,7 @@ _FREE = frozenset(
 
 
 def is_counted(kind: str) -> bool:
-    """Whether :meth:`Resources.from_cells` knows what the primitive ``kind`` costs (maybe nothing)."""
+    """Whether :meth:`Resources.from_cells` knows the cost of the primitive ``kind``."""
     return (
         kind in _LUTS
         or kind in _FLIP_FLOPS
