@@ -1,0 +1,150 @@
+"""Between the model's real numbers and the integers of the streams."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nn2rtl.errors import InputError
+from nn2rtl.ir import functions as fn
+from nn2rtl.ir import integer as ig
+from nn2rtl.ir import model
+from nn2rtl.ir.types import IntArray, IntTensor
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+
+def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
+    """The input stream for an array of real numbers, or of the stream's integers.
+
+    Parameters
+    ----------
+    x : array [samples, ...]
+        Real numbers (floating point) that the model's own input quantizer makes integers of, or
+        those integers themselves (integer type). One sample may come without its batch axis.
+
+    Returns
+    -------
+    int64 array [samples, elements]
+        In stream order.
+
+    Raises
+    ------
+    InputError
+        On a wrong shape or type, on values that are not finite, and on integers out of range.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiub":
+        raise InputError(
+            f"input array is of type {x.dtype}",
+            node=spec.name,
+            remedy="give floating point numbers, or the quantized integers as an integer array",
+        )
+    if x.shape == spec.shape:
+        x = x[None]
+    size = int(np.prod(spec.shape))
+    if x.ndim < 1 or (x.shape[1:] != spec.shape and (x.ndim != 2 or x.shape[1] != size)):
+        raise InputError(
+            f"input array has shape {list(x.shape)}",
+            node=spec.name,
+            remedy=f"the model takes [samples, {', '.join(map(str, spec.shape))}]",
+        )
+    flat = x.reshape(len(x), size)[:, spec.order]
+    if x.dtype.kind in "iub":
+        if flat.size and (flat.min() < tensor.type.low or flat.max() > tensor.type.high):
+            raise InputError(
+                f"integers from {flat.min()} to {flat.max()} are out of the input's range "
+                f"{tensor.type.low} to {tensor.type.high}",
+                node=spec.name,
+                remedy="give real numbers as floating point, or integers within that range",
+            )
+        return flat.astype(np.int64)
+    if not np.isfinite(flat).all():
+        raise InputError(
+            "input array holds NaN or infinity", node=spec.name, remedy="clean the data"
+        )
+    return _quantize_real(spec, flat.astype(np.float64))
+
+
+def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
+    """Quantize exactly: in float64, and in rational arithmetic close to a decision."""
+    low, high = spec.quantizer.low, spec.quantizer.high
+    exact = real_values(spec.chain, spec.channel_of, flat)
+    if isinstance(spec.quantizer, fn.SignQuantizer):
+        result = (exact >= 0).astype(np.int64)
+        close = np.abs(exact) < 1e-6 * max(1.0, np.abs(flat).max(initial=0.0))
+    else:
+        scale = _per_element(spec.quantizer.scale, spec.channel_of)
+        zero = _per_element(spec.quantizer.zero_point, spec.channel_of)
+        position = np.clip(exact / scale + zero, low - 1.0, high + 1.0)
+        result = np.clip(np.rint(position), low, high).astype(np.int64)
+        if spec.quantizer.rounding is model.Rounding.HALF_EVEN:
+            close = np.abs(np.abs(position - np.rint(position)) - 0.5) < 1e-6
+        else:
+            close = np.ones(position.shape, dtype=np.bool_)
+    known: dict[tuple[int, float], int] = {}
+    for sample, element in zip(*np.nonzero(close), strict=True):
+        number, channel = float(flat[sample, element]), int(spec.channel_of[element])
+        key = (channel, number)
+        if key not in known:
+            real = fn.evaluate(spec.chain, Fraction(number), channel)
+            known[key] = fn.quantize(spec.quantizer, real, channel)
+        result[sample, element] = known[key]
+    return result
+
+
+def dequantize_output(spec: ig.OutputSpec, stream: IntArray) -> Array:
+    """The model's outputs for an output stream [samples, elements].
+
+    Returns
+    -------
+    array [samples, ...]
+        float64, or int64 where the model yields an index.
+    """
+    shape = (len(stream), *spec.shape)
+    if spec.index:
+        return stream.reshape(shape)
+    real = real_values(spec.chain, spec.channel_of, stream.astype(np.float64))[:, spec.position]
+    real = real.reshape(len(stream), *spec.operand_shape)
+    if spec.argmax_axis is not None:
+        return np.asarray(np.argmax(real, axis=spec.argmax_axis + 1)).reshape(shape)
+    if spec.softmax_axis is not None:
+        axis = spec.softmax_axis + 1
+        powers = np.exp(real - real.max(axis=axis, keepdims=True))
+        real = powers / powers.sum(axis=axis, keepdims=True)
+    return real.reshape(shape)
+
+
+def raw_output(spec: ig.OutputSpec, stream: IntArray) -> IntArray:
+    """The integers of output streams [samples, elements], in the model's axis order.
+
+    The shape is that of the model's output, or of the operand of a softmax or argmax that the
+    host computes.
+    """
+    if spec.index:
+        return stream.reshape(len(stream), *spec.shape)
+    return stream[:, spec.position].reshape(len(stream), *spec.operand_shape)
+
+
+def real_values(chain: fn.Chain, channel_of: IntArray, values: Floats) -> Floats:
+    """A chain in float64, over [samples, elements] in stream order."""
+    for step in chain:
+        if isinstance(step, fn.AffineStep):
+            values = values * _per_element(step.scale, channel_of)
+            values = values + _per_element(step.offset, channel_of)
+        elif step.function is model.Function.RELU:
+            values = np.maximum(values, 0.0)
+        elif step.function is model.Function.SIGMOID:
+            values = 0.5 * (1.0 + np.tanh(0.5 * values))
+        else:
+            values = np.tanh(values)
+    return values
+
+
+def _per_element(values: fn.Channelwise, channel_of: IntArray) -> Floats:
+    floats = np.array([float(v) for v in values])
+    return floats if len(floats) == 1 else floats[channel_of]
