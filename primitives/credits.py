@@ -83,7 +83,7 @@ def check_pipe(owner: str, pipe: PipeLike) -> None:
     """
     for name in ("i", "o"):
         port = getattr(pipe, name, None)
-        if not isinstance(port, stream.Interface) or not port.signature.always_ready:
+        if not getattr(getattr(port, "signature", None), "always_ready", False):
             raise TypeError(f"{owner} pipe must have an always ready stream {name}, not {port!r}")
     latency = getattr(pipe, "latency", None)
     if not isinstance(latency, int) or latency < 0:

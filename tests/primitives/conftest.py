@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -232,6 +233,29 @@ def _unpack(pattern: int, lanes: int, width: int, signed: bool = False) -> list[
     return values
 
 
+def _queue_model(
+    written: Iterable[int], popped: Iterable[int], latency: int, cycles: int
+) -> tuple[list[int], list[int]]:
+    """Return level and valid in each cycle of a queue that obeys the timing rule of `Fifo`.
+
+    A word written in cycle ``w`` counts from ``w + 1`` on and is visible from ``w + latency`` on,
+    or from the cycle after the pop of the word before it; a pop frees its place in the next cycle.
+    """
+    writes, pops = set(written), set(popped)
+    inside: deque[int] = deque()  # first cycle in which each word may be seen
+    levels, valids = [], []
+    for cycle in range(cycles):
+        levels.append(len(inside))
+        valids.append(int(bool(inside) and inside[0] <= cycle))
+        if cycle in pops:
+            inside.popleft()
+            if inside:
+                inside[0] = max(inside[0], cycle + 1)
+        if cycle in writes:
+            inside.append(cycle + latency)
+    return levels, valids
+
+
 @pytest.fixture
 def stream_bench() -> Callable[..., BenchResult]:
     """Return the function that drives a component's streams, see `_run`."""
@@ -248,3 +272,9 @@ def pack() -> Callable[[Iterable[int], int], int]:
 def unpack() -> Callable[..., list[int]]:
     """Return the function ``unpack(pattern, lanes, width, signed)``."""
     return _unpack
+
+
+@pytest.fixture
+def queue_model() -> Callable[..., tuple[list[int], list[int]]]:
+    """Return the function ``queue_model(written, popped, latency, cycles) -> (level, valid)``."""
+    return _queue_model
