@@ -1,0 +1,1 @@
+"""Planning: engines, folding, FIFO depths, cost and exact timing."""

@@ -1,0 +1,180 @@
+"""The hardware component of each stage, from the stage's integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from amaranth.hdl import Shape
+from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout
+
+from nn2rtl.ir import integer as ig
+from nn2rtl.ir.types import IntType
+from nn2rtl.plan.stages import (
+    AnyStage,
+    ApplyStage,
+    ArgMaxStage,
+    ConvStage,
+    Epilogue,
+    PoolStage,
+    SumStage,
+    WidthStage,
+)
+from nn2rtl.primitives.argmax import ArgMax
+from nn2rtl.primitives.credits import CreditedPipe
+from nn2rtl.primitives.engine import ConvEngine, WindowReduceEngine
+from nn2rtl.primitives.fifo import fifo_latency
+from nn2rtl.primitives.pipe_chain import PipeChain
+from nn2rtl.primitives.reduce import LaneReduce
+from nn2rtl.primitives.requantize import Requantizer
+from nn2rtl.primitives.thresholds import Thresholds
+from nn2rtl.primitives.weighted_sum import WeightedSum
+from nn2rtl.primitives.width import Downsizer, Upsizer
+
+
+@dataclass(frozen=True)
+class StageLatency:
+    """Cycles from the step that issues an output to its place in the FIFO, and through that."""
+
+    pipe: int
+    fifo: int
+
+
+def shape_of(kind: IntType) -> Shape:
+    """The hardware shape of an integer type."""
+    return Shape(kind.width, kind.signed)
+
+
+def epilogue_pipe(
+    op: Epilogue, operand: IntType, result: IntType, lanes: int, use_dsp: bool
+) -> wiring.Component:
+    """The pipe of a step function."""
+    reach = (operand.low, operand.high)
+    if isinstance(op, ig.Requantize):
+        return Requantizer(
+            shape_of(operand), shape_of(result), lanes,
+            [int(m) for m in op.multiplier], [int(b) for b in op.bias],
+            op.shift, op.low, op.high, in_range=reach, use_dsp=use_dsp, half_even=op.half_even,
+        )
+    if not op.values.shape[1]:
+        # One level: whatever comes in, the same goes out.
+        return Requantizer(
+            shape_of(operand), shape_of(result), lanes, [0], [op.low], 0, op.low, op.low,
+            in_range=reach,
+        )
+    rows = [sorted(int(t) for t in row) for row in op.values]
+    return Thresholds(
+        shape_of(operand), shape_of(result), lanes, rows, op.low,
+        [bool(d) for d in op.decreasing], in_range=reach,
+    )
+
+
+def _epilogue(stage: ConvStage | PoolStage | SumStage) -> list[wiring.Component]:
+    if stage.epilogue is None:
+        return []
+    kind = stage.result
+    return [
+        epilogue_pipe(stage.epilogue, stage.accumulator, kind.type, kind.lanes, stage.use_dsp)
+    ]
+
+
+def component(stage: AnyStage) -> wiring.Component:
+    """The component of a stage: a stream ``i`` (of a sum: of a struct a, b) and a stream ``o``.
+
+    Raises
+    ------
+    TypeError
+        For a fork, which `elaborate` builds of primitives.
+    """
+    if isinstance(stage, ConvStage):
+        return _conv(stage)
+    if isinstance(stage, PoolStage):
+        return _pool(stage)
+    if isinstance(stage, SumStage):
+        pipe: Any = WeightedSum(
+            [shape_of(kind.type) for kind in stage.operands],
+            shape_of(stage.accumulator), stage.result.lanes, stage.op.weights,
+        )
+        return CreditedPipe(PipeChain([pipe, *_epilogue(stage)]), stage.depth)
+    if isinstance(stage, ApplyStage):
+        operand, result = stage.operand, stage.result
+        pipe = epilogue_pipe(
+            stage.epilogue, operand.type, result.type, operand.lanes, stage.use_dsp
+        )
+        return CreditedPipe(pipe, stage.depth)
+    if isinstance(stage, ArgMaxStage):
+        operand = stage.operand
+        pipe = ArgMax(
+            shape_of(operand.type), operand.lanes, operand.beats, shape_of(stage.result.type)
+        )
+        return CreditedPipe(pipe, stage.depth, inputs_per_output=operand.beats)
+    if isinstance(stage, WidthStage):
+        narrow, wide = sorted((stage.operand.lanes, stage.result.lanes))
+        converter = Upsizer if stage.operand.lanes == narrow else Downsizer
+        return converter(shape_of(stage.result.type), narrow, wide // narrow, stage.depth)
+    raise TypeError(f"no component for {type(stage).__name__}")
+
+
+def _conv(stage: ConvStage) -> wiring.Component:
+    weight = stage.op.weight
+    outputs, height, width, inputs = weight.shape
+    kind = IntType(min(int(weight.min()), 0), max(int(weight.max()), 0))
+    # Step order: neuron fold, kernel row, kernel column, word; in it PE, then SIMD.
+    words = weight.reshape(
+        outputs // stage.pe, stage.pe, height, width, inputs // stage.simd, stage.simd
+    ).transpose(0, 2, 3, 4, 1, 5)
+    return ConvEngine(
+        stage.geometry,
+        act_shape=shape_of(stage.operand.type),
+        weight_shape=shape_of(kind),
+        acc_shape=shape_of(stage.accumulator),
+        pe=stage.pe,
+        simd=stage.simd,
+        weights=words.reshape(-1, stage.pe, stage.simd).tolist(),
+        epilogue=_epilogue(stage),
+        depth=stage.depth,
+        capacity=stage.capacity,
+        pad_value=stage.op.pad_value if any(stage.op.window.pads) else 0,
+        use_dsp=stage.use_dsp,
+    )
+
+
+def _pool(stage: PoolStage) -> wiring.Component:
+    operand = stage.operand
+    span = operand.type.low, operand.type.high
+    reduce = LaneReduce(
+        shape_of(operand.type), shape_of(stage.accumulator), operand.lanes, stage.op.window.taps,
+        "max" if isinstance(stage.op, ig.MaxPool) else "add", in_range=span,
+    )
+    pad_value = operand.type.low if isinstance(stage.op, ig.MaxPool) else stage.op.pad_value
+    return WindowReduceEngine(
+        stage.geometry, ArrayLayout(shape_of(operand.type), operand.lanes), reduce,
+        epilogue=_epilogue(stage), depth=stage.depth, capacity=stage.capacity, pad_value=pad_value,
+    )
+
+
+@lru_cache(maxsize=4096)
+def stage_latency(stage: AnyStage) -> StageLatency:
+    """Latencies of a stage's component."""
+    part: Any = component(stage)
+    # Only asked for its latency: Amaranth would warn that it is never elaborated.
+    _silence(part)
+    if isinstance(stage, ConvStage | PoolStage):
+        return StageLatency(part.pipe_latency, part.fifo_latency)
+    fifo = fifo_latency(stage.depth)
+    return StageLatency(part.latency - fifo, fifo)
+
+
+def fork_latency(depth: int) -> int:
+    """Cycles through a branch of a fork."""
+    return fifo_latency(depth)
+
+
+def _silence(part: Any) -> None:
+    part._MustUse__silence = True
+    for inner in vars(part).values():
+        for piece in inner if isinstance(inner, list) else [inner]:
+            if isinstance(piece, wiring.Component):
+                _silence(piece)

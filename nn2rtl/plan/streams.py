@@ -1,0 +1,259 @@
+"""From the integer graph and a folding of each layer to stages joined by streams."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from math import gcd
+from typing import Any
+
+from nn2rtl.ir import integer as ig
+from nn2rtl.ir.graph import Node
+from nn2rtl.ir.types import IntTensor
+from nn2rtl.plan.stages import (
+    AnyStage,
+    ApplyStage,
+    ArgMaxStage,
+    ConvStage,
+    ForkStage,
+    InputStage,
+    Plan,
+    PoolStage,
+    StreamType,
+    SumStage,
+    WidthStage,
+    tensor_stream,
+)
+from nn2rtl.primitives.geometry import WindowGeometry
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How much of a layer is computed at once.
+
+    Parameters
+    ----------
+    pe : int
+        Output channels of a convolution (of a pooling: channels); divides them.
+    simd : int
+        Input channels of a convolution; divides them. For a pooling equal to `pe`.
+    use_dsp : bool
+        Products in DSP slices rather than LUTs.
+    """
+
+    pe: int
+    simd: int
+    use_dsp: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A node of the integer graph that becomes a stage, with the epilogue fused into it.
+
+    Parameters
+    ----------
+    node : Node
+        The operation.
+    epilogue : Node or None
+        Step function of its result, if nothing else reads that.
+    inputs : tuple of str
+        Names of the tensors that it reads, reshapes left out.
+    """
+
+    node: Node[ig.IntOp]
+    epilogue: Node[ig.IntOp] | None
+    inputs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the tensor that it yields."""
+        return self.epilogue.name if self.epilogue else self.node.name
+
+
+def layers(graph: ig.IntegerGraph) -> list[Layer]:
+    """The layers of a graph, in order; input and reshapes are none."""
+    alias: dict[str, str] = {}
+    fused: set[str] = set()
+    result = []
+    for node in graph:
+        inputs = tuple(alias.get(name, name) for name in node.inputs)
+        if isinstance(node.op, ig.Reshape):
+            alias[node.name] = inputs[0]
+        elif not isinstance(node.op, ig.Input) and node.name not in fused:
+            readers = graph.consumers(node.name)
+            epilogue = None
+            if (
+                not isinstance(node.op, ig.ArgMax | ig.Thresholds | ig.Requantize)
+                and len(readers) == 1
+                and isinstance(readers[0].op, ig.Thresholds | ig.Requantize)
+                and node.name not in graph.outputs
+            ):
+                epilogue = readers[0]
+                fused.add(epilogue.name)
+            result.append(Layer(node, epilogue, inputs))
+    return result
+
+
+def layer_geometry(
+    op: ig.Conv | ig.MaxPool | ig.SumPool, tensor: IntTensor, folding: Folding
+) -> WindowGeometry:
+    """The line buffer's geometry of a folded layer."""
+    height, width, channels = tensor.shape
+    window = op.window
+    return WindowGeometry(
+        height=height,
+        width=width,
+        words=channels // folding.simd,
+        kernel=window.kernel,
+        stride=window.stride,
+        pads=window.pads,
+        dilation=window.dilation,
+        outer=op.weight.shape[0] // folding.pe if isinstance(op, ig.Conv) else 1,
+        order="dense" if isinstance(op, ig.Conv) else "lane",
+    )
+
+
+def line_buffer_capacity(g: WindowGeometry) -> int:
+    """Words of a line buffer that lets its writer run ahead of the reader by a window's width."""
+    if g.release_steps == 1:
+        return 2
+    ahead = g.words * (1 if g.kernel == (1, 1) else g.kernel[1])
+    return 1 << (g.minimum_capacity + ahead - 1).bit_length()
+
+
+class StreamBuilder:
+    """Builds the stages of a graph for given foldings."""
+
+    def __init__(self, graph: ig.IntegerGraph, foldings: dict[str, Folding]) -> None:
+        self.graph = graph
+        self.foldings = foldings
+        self.layers = layers(graph)
+        self.stages: list[AnyStage] = []
+        self.names: set[str] = {"input"}
+        self.streams: dict[str, tuple[str, StreamType]] = {}
+
+    def build(self) -> Plan:
+        """The plan, with FIFOs of provisional depths."""
+        source = next(node for node in self.graph if isinstance(node.op, ig.Input))
+        reader = next(layer for layer in self.layers if source.name in layer.inputs)
+        lanes = self._wanted_lanes(reader) or 1
+        start = InputStage("input", tensor_stream(self.graph.types[source.name], lanes))
+        self.streams[source.name] = (start.name, start.result)
+        self._fork(source.name)
+        for layer in self.layers:
+            self._add(layer)
+            self._fork(layer.name)
+        return Plan(self.graph, start, tuple(self.stages))
+
+    # -- helpers ---------------------------------------------------------------------------------
+
+    def _wanted_lanes(self, layer: Layer) -> int | None:
+        """Lanes of its operand that a layer needs; None if any will do."""
+        if isinstance(layer.node.op, ig.Conv | ig.MaxPool | ig.SumPool):
+            return self.foldings[layer.node.name].simd
+        return None
+
+    def _unique(self, hint: str) -> str:
+        """A name that is legal everywhere, whatever the model calls its nodes."""
+        word = re.sub(r"[^a-z0-9]+", "_", hint.lower()).strip("_") or "stage"
+        base = name = f"n_{word}"[:40]
+        count = 1
+        while name in self.names:
+            count += 1
+            name = f"{base}_{count}"
+        self.names.add(name)
+        return name
+
+    def _read(self, tensor: str, reader: Layer, lanes: int | None) -> tuple[str, StreamType]:
+        """The stream of a tensor, converted to the lanes that its reader needs."""
+        name, kind = self.streams[tensor]
+        wanted = lanes or kind.lanes
+        for target in (gcd(kind.lanes, wanted), wanted):
+            if kind.lanes != target:
+                result = StreamType(kind.type, target, kind.beats * kind.lanes // target)
+                stage = WidthStage(
+                    self._unique(f"{reader.node.name}_in"), reader.node.source, (name,), result,
+                    4, kind,
+                )
+                self.stages.append(stage)
+                name, kind = stage.name, result
+        return name, kind
+
+    def _fork(self, tensor: str) -> None:
+        """Give each of several readers a FIFO of its own."""
+        readers = [layer for layer in self.layers for name in layer.inputs if name == tensor]
+        if len(readers) < 2:
+            return
+        name, kind = self.streams[tensor]
+        stage = ForkStage(self._unique(f"{tensor}_fork"), tensor, (name,), kind, 0, ())
+        self.stages.append(stage)
+        self.streams[tensor] = (stage.name, kind)
+
+    def _add(self, layer: Layer) -> None:
+        op = layer.node.op
+        stage: AnyStage
+        if isinstance(op, ig.Conv | ig.MaxPool | ig.SumPool):
+            stage = self._windowed(layer, op)
+        elif isinstance(op, ig.WeightedSum):
+            stage = self._sum(layer, op)
+        else:
+            stage = self._plain(layer)
+        self.stages.append(stage)
+        self.streams[layer.name] = (stage.name, stage.result)
+
+    def _windowed(self, layer: Layer, op: ig.Conv | ig.MaxPool | ig.SumPool) -> AnyStage:
+        node, folding = layer.node, self.foldings[layer.node.name]
+        stream, kind = self._read(layer.inputs[0], layer, folding.simd)
+        geometry = layer_geometry(op, self.graph.types[node.inputs[0]], folding)
+        parts: dict[str, Any] = {
+            "name": self._unique(node.name),
+            "source": node.source,
+            "inputs": (stream,),
+            "result": tensor_stream(self.graph.types[layer.name], folding.pe),
+            "depth": 2,
+            "operand": kind,
+            "op": op,
+            "geometry": geometry,
+            "capacity": line_buffer_capacity(geometry),
+            "accumulator": self.graph.types[node.name].type,
+            "epilogue": layer.epilogue.op if layer.epilogue else None,
+            "use_dsp": folding.use_dsp,
+        }
+        return ConvStage(pe=folding.pe, **parts) if isinstance(op, ig.Conv) else PoolStage(**parts)
+
+    def _sum(self, layer: Layer, op: ig.WeightedSum) -> SumStage:
+        node = layer.node
+        lanes = min(self.streams[name][1].lanes for name in layer.inputs)
+        (a, kind_a), (b, kind_b) = (self._read(name, layer, lanes) for name in layer.inputs)
+        epilogue: Any = layer.epilogue.op if layer.epilogue else None
+        return SumStage(
+            self._unique(node.name), node.source, (a, b),
+            tensor_stream(self.graph.types[layer.name], lanes), 2, (kind_a, kind_b), op,
+            self.graph.types[node.name].type, epilogue, False,
+        )
+
+    def _plain(self, layer: Layer) -> ApplyStage | ArgMaxStage:
+        node, op = layer.node, layer.node.op
+        stream, kind = self._read(layer.inputs[0], layer, None)
+        result = self.graph.types[layer.name]
+        name = self._unique(node.name)
+        if isinstance(op, ig.Thresholds | ig.Requantize):
+            return ApplyStage(
+                name, node.source, (stream,), StreamType(result.type, kind.lanes, kind.beats), 2,
+                kind, op, result.channels, False,
+            )
+        if isinstance(op, ig.ArgMax):
+            one = StreamType(result.type, 1, 1)
+            return ArgMaxStage(name, node.source, (stream,), one, 2, kind)
+        raise TypeError(f"no hardware for {type(op).__name__}")
+
+
+def complete_forks(plan: Plan, depth: int) -> Plan:
+    """Fill in the readers of each fork, with FIFOs of the given depth."""
+    stages: list[AnyStage] = []
+    for stage in plan.stages:
+        if isinstance(stage, ForkStage):
+            readers = [s.name for s in plan.stages for i in s.inputs if i == stage.name]
+            stage = replace(stage, branches=tuple((name, depth) for name in readers))
+        stages.append(stage)
+    return replace(plan, stages=tuple(stages))

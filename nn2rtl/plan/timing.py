@@ -1,0 +1,222 @@
+"""Exact timing of a plan: every stage as processes, with the latencies of its components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nn2rtl.ir.types import IntArray
+from nn2rtl.plan.components import fork_latency, stage_latency
+from nn2rtl.plan.schedule import Dependence, Process, connect, solve
+from nn2rtl.plan.stages import (
+    AnyStage,
+    ApplyStage,
+    ArgMaxStage,
+    ConvStage,
+    ForkStage,
+    Plan,
+    PoolStage,
+    SumStage,
+    WidthStage,
+)
+from nn2rtl.primitives.geometry import WindowGeometry
+
+SOURCE, SINK = "s_axis", "m_axis"
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """When things happen, with an input that always comes and an output that is always taken.
+
+    Attributes
+    ----------
+    input_cycles, output_cycles : int64 arrays
+        Cycle in which each beat is accepted, from the first input beat (cycle 0) on.
+    latency_cycles : int
+        From the acceptance of the first input beat to that of the last output beat of the first
+        inference.
+    interval_cycles : int
+        From the last output beat of the last inference but one to that of the last.
+    peaks : dict of (str, str) to int
+        For each (producer, consumer) the most places of the FIFO between them in use at a time.
+    """
+
+    input_cycles: IntArray
+    output_cycles: IntArray
+    latency_cycles: int
+    interval_cycles: int
+    peaks: dict[tuple[str, str], int]
+
+
+@dataclass
+class _Port:
+    """Steps of a process that issue or take the tokens of a stream."""
+
+    process: Process
+    steps: IntArray
+
+
+class Schedule:
+    """Processes of a plan for a number of back-to-back inferences.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to time.
+    inferences : int
+        How many.
+    unlimited : set of (str, str)
+        Pairs of stages between which the FIFO is taken to be unlimited.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        inferences: int,
+        unlimited: frozenset[tuple[str, str]] = frozenset(),
+    ) -> None:
+        self.plan = plan
+        self.inferences = inferences
+        self.unlimited = unlimited
+        self.processes: list[Process] = []
+        self.edges: list[tuple[str, str, _Port, _Port]] = []
+        # By (producer, consumer); the consumer is "" for a stream with one reader.
+        self.issues: dict[tuple[str, str], tuple[_Port, int, int | None]] = {}
+        source = self._process(SOURCE, plan.input.result.beats)
+        # The input port is wired to its reader: no FIFO, a beat is taken when it is offered.
+        self.issues[plan.input.name, ""] = (_Port(source, np.arange(source.steps)), 0, None)
+        for stage in plan.stages:
+            self._stage(stage)
+        sink = self._process(SINK, plan.output.result.beats)
+        self._join(plan.output.name, SINK, _Port(sink, np.arange(sink.steps)))
+
+    def solve(self) -> Timing:
+        """Times of all beats."""
+        times = solve(self.processes)
+        source = self.processes[0]
+        reader = next(take for _, _, issue, take in self.edges if issue.process is source)
+        entered, left = times[reader.process.name][reader.steps], times[SINK]
+        start = int(entered[0])
+        beats = self.plan.output.result.beats
+        ends = left[beats - 1 :: beats] - start
+        peaks = {}
+        for producer, consumer, issue, take in self.edges:
+            if issue.process is source:
+                continue
+            put = times[issue.process.name][issue.steps]
+            got = times[take.process.name][take.steps]
+            # A place is in use from the cycle of the issue to that of the take, both included.
+            gone = np.searchsorted(got, put, side="left")
+            peaks[producer, consumer] = int((np.arange(len(put)) + 1 - gone).max())
+        return Timing(
+            entered - start,
+            left - start,
+            int(ends[0]),
+            int(ends[-1] - ends[-2]) if len(ends) > 1 else int(ends[0]) + 1,
+            peaks,
+        )
+
+    # -- processes -------------------------------------------------------------------------------
+
+    def _process(self, name: str, steps_per_inference: int) -> Process:
+        process = Process(name, steps_per_inference * self.inferences)
+        self.processes.append(process)
+        return process
+
+    def _join(self, producer: str, consumer: str, take: _Port) -> None:
+        key = (producer, consumer) if (producer, consumer) in self.issues else (producer, "")
+        issue, latency, depth = self.issues[key]
+        if (producer, consumer) in self.unlimited:
+            depth = None
+        connect(
+            issue.process, issue.steps, take.process, take.steps, latency=latency, depth=depth
+        )
+        self.edges.append((producer, consumer, issue, take))
+
+    def _stage(self, stage: AnyStage) -> None:
+        if isinstance(stage, ForkStage):
+            self._fork(stage)
+            return
+        latency = stage_latency(stage)
+        if isinstance(stage, ConvStage | PoolStage):
+            issue = self._windowed(stage)
+        else:
+            issue = self._plain(stage)
+        self.issues[stage.name, ""] = issue, latency.pipe + latency.fifo, stage.depth
+
+    def _windowed(self, stage: ConvStage | PoolStage) -> _Port:
+        """A line buffer's writer and reader."""
+        g = stage.geometry
+        write = self._process(f"{stage.name}.write", g.image_words)
+        read = self._process(f"{stage.name}.read", g.steps)
+        self._join(stage.inputs[0], stage.name, _Port(write, np.arange(write.steps)))
+        steps, words = window_reads(g, self.inferences)
+        read.waits.append(Dependence(steps, write.name, words, 1))
+        writes, releases = window_frees(g, stage.capacity, self.inferences)
+        write.waits.append(Dependence(writes, read.name, releases, 1))
+        return _Port(read, np.arange(g.group_steps - 1, read.steps, g.group_steps))
+
+    def _plain(self, stage: SumStage | ApplyStage | ArgMaxStage | WidthStage) -> _Port:
+        """A pipe with credits, or a width converter."""
+        if isinstance(stage, WidthStage) and stage.operand.lanes > stage.result.lanes:
+            process = self._process(stage.name, stage.result.beats)
+            ratio = stage.operand.lanes // stage.result.lanes
+            take = np.arange(0, process.steps, ratio)
+            self._join(stage.inputs[0], stage.name, _Port(process, take))
+            return _Port(process, np.arange(process.steps))
+        operand = stage.operands[0] if isinstance(stage, SumStage) else stage.operand
+        process = self._process(stage.name, operand.beats)
+        for name in stage.inputs:
+            self._join(name, stage.name, _Port(process, np.arange(process.steps)))
+        ratio = operand.beats // stage.result.beats
+        return _Port(process, np.arange(ratio - 1, process.steps, ratio))
+
+    def _fork(self, stage: ForkStage) -> None:
+        process = self._process(stage.name, stage.result.beats)
+        every = np.arange(process.steps)
+        self._join(stage.inputs[0], stage.name, _Port(process, every))
+        for reader, depth in stage.branches:
+            self.issues[stage.name, reader] = _Port(process, every), fork_latency(depth), depth
+
+
+def window_reads(g: WindowGeometry, inferences: int) -> tuple[IntArray, IntArray]:
+    """Steps of a line buffer's reader that need a word, and the word that each needs."""
+
+    def taps(axis: int) -> IntArray:
+        extent = (g.out_height, g.out_width)[axis]
+        start = np.arange(extent) * g.stride[axis] - g.pads[axis]
+        return start[:, None] + np.arange(g.kernel[axis]) * g.dilation[axis]
+
+    y, x = taps(0), taps(1)
+    inside_y, inside_x = (y >= 0) & (y < g.height), (x >= 0) & (x < g.width)
+    # [oy, ox, ky, kx]
+    word = (y[:, None, :, None] * g.width + x[None, :, None, :]) * g.words
+    inside = np.broadcast_to(inside_y[:, None, :, None] & inside_x[None, :, None, :], word.shape)
+    count = np.arange(g.words)
+    if g.order == "dense":
+        word, inside = word[..., None] + count, np.repeat(inside[..., None], g.words, -1)
+        shape = (g.out_height, g.out_width, g.outer, *word.shape[2:])
+        word = np.broadcast_to(word[:, :, None], shape).ravel()
+        inside = np.broadcast_to(inside[:, :, None], shape).ravel()
+    else:
+        word = (word[:, :, None] + count[:, None, None]).ravel()
+        inside = np.repeat(inside[:, :, None], g.words, 2).ravel()
+    steps, words = np.nonzero(inside)[0], word[inside]
+    image = np.arange(inferences)[:, None]
+    return (
+        (steps + image * g.steps).ravel().astype(np.int64),
+        (words + image * g.image_words).ravel().astype(np.int64),
+    )
+
+
+def window_frees(g: WindowGeometry, capacity: int, inferences: int) -> tuple[IntArray, IntArray]:
+    """Words whose place is free only after a step of the reader, and that step."""
+    freed = np.fromiter(g.freed(inferences), dtype=np.int64)
+    words = np.arange(g.image_words * inferences, dtype=np.int64)
+    # The first release unit during which the word may be written.
+    unit = np.searchsorted(freed, words - capacity, side="right")
+    waits = unit > 0
+    # Beyond the last unit there is nothing to wait for but the last step of all.
+    step = np.minimum(unit[waits] * g.release_steps, g.steps * inferences) - 1
+    return words[waits], step
