@@ -1,0 +1,155 @@
+# amaranth: UnusedElaboratable=no
+"""Requantizer against its formula, and against numbers rounded as fractions."""
+
+import random
+from fractions import Fraction
+
+import pytest
+from amaranth.hdl import Shape, signed, unsigned
+
+from nn2rtl.primitives.credits import CreditedPipe
+from nn2rtl.primitives.multiply import lut_multiplier_latency
+from nn2rtl.primitives.pipe import shape_bounds
+from nn2rtl.primitives.requantize import Requantizer
+
+
+def formula(acc, m, b, shift, low, high, half_even=False):
+    total = acc * m + b
+    result = total >> shift
+    if half_even and total % (1 << shift) == 0:
+        result &= ~1
+    return max(low, min(high, result))
+
+
+def each(values, channel):
+    return values[channel % len(values)]
+
+
+def check(bench, pack, unpack, shapes, lanes, ms, bs, shift, low, high, accs=None, depth=None,
+          **options):  # fmt: skip
+    in_shape, out_shape = (Shape.cast(shape) for shape in shapes)
+    pipe = Requantizer(in_shape, out_shape, lanes, ms, bs, shift, low, high, **options)
+    if accs is None:
+        least, greatest = options.get("in_range") or shape_bounds(in_shape)
+        accs = [acc for acc in range(least, greatest + 1) for _ in range(max(len(ms), len(bs)))]
+    accs = accs[: len(accs) // lanes * lanes]
+    words = [pack(accs[k : k + lanes], in_shape.width) for k in range(0, len(accs), lanes)]
+    dut = CreditedPipe(pipe, depth) if depth else pipe
+    run = bench(dut, {"i": words}, {"o": len(words)}, idle=0.2,
+                backpressure=0.3 if depth else 0, seed=lanes)  # fmt: skip
+    got = [v for w in run.data["o"] for v in unpack(w, lanes, out_shape.width, out_shape.signed)]
+    half = options.get("half_even", False)
+    assert got == [
+        formula(acc, each(ms, k), each(bs, k), shift, low, high, half)
+        for k, acc in enumerate(accs)
+    ]
+    if not depth:
+        assert run.time["o"] == [cycle + pipe.latency for cycle in run.time["i"]]
+    return pipe
+
+
+EXHAUSTIVE = [
+    # in, out, lanes, multiplier, bias, shift, low, high, latency
+    (signed(6), signed(4), 1, [1], [0], 0, -8, 7, 1),
+    (signed(6), signed(6), 1, [1], [0], 0, -32, 31, 1),
+    (signed(6), signed(3), 2, [1], [0], 3, -4, 3, 1),
+    (signed(6), unsigned(4), 1, [1], [3], 2, 0, 8, 2),
+    (signed(6), unsigned(4), 2, [3, 5], [-7, 9], 4, 0, 15, 3),
+    (signed(6), signed(4), 1, [-3], [0], 3, -8, 7, 2),
+    (signed(6), signed(4), 1, [-1], [0], 3, -4, 4, 1),
+    (signed(6), signed(5), 1, [0], [-5], 0, -16, 15, 1),
+    (unsigned(5), signed(5), 1, [16], [-9], 4, -16, 15, 2),
+    (signed(6), signed(4), 1, [3, -5], [7, 1], 4, -8, 7, 2),
+    (signed(6), signed(4), 2, [3, 5, 3, 5], [7, 1, 2, -3], 4, -8, 7, 3),
+    (signed(6), signed(4), 1, [1, 1, 1], [7, 1, -9], 1, -5, 6, 2),
+    (unsigned(5), unsigned(3), 2, [1, 2, 3, 0], [0], 3, 0, 7, 2),
+    (unsigned(5), unsigned(8), 1, [3, 7], [5, 2], 0, 0, 255, 1),
+]
+
+
+@pytest.mark.parametrize(("i", "o", "lanes", "ms", "bs", "shift", "low", "high", "latency"),
+                         EXHAUSTIVE)  # fmt: skip
+def test_every_accumulator(
+    stream_bench, pack, unpack, i, o, lanes, ms, bs, shift, low, high, latency
+):
+    pipe = check(stream_bench, pack, unpack, (i, o), lanes, ms, bs, shift, low, high)
+    assert pipe.latency == latency
+
+
+@pytest.mark.parametrize("use_dsp", [False, True])
+@pytest.mark.parametrize("half_even", [False, True])
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("limits", [(-7, 6), (-8, 7), (-3, 3), (-16, 15)])
+def test_half_even_and_dsp(stream_bench, pack, unpack, use_dsp, half_even, lanes, limits):
+    check(stream_bench, pack, unpack, (signed(6), signed(5)), lanes, [4, 12, 3, -4],
+          [8, 8, 0, -8], 4, *limits, use_dsp=use_dsp, half_even=half_even)  # fmt: skip
+
+
+@pytest.mark.parametrize("factor", [1, 6, -10])
+def test_half_even_rounds_like_a_fraction(stream_bench, pack, unpack, factor):
+    """Python rounds half to even."""
+    check(stream_bench, pack, unpack, (signed(7), signed(5)), 1, [factor], [8], 4, -13, 11,
+          half_even=True)  # fmt: skip
+    for acc in range(-64, 64):
+        wanted = max(-13, min(11, round(Fraction(acc * factor, 16))))
+        assert formula(acc, factor, 8, 4, -13, 11, True) == wanted
+
+
+@pytest.mark.parametrize("half_even", [False, True])
+@pytest.mark.parametrize("in_range", [(-5, 30), (2, 9), (-20, -3), (4, 4)])
+def test_shift_beyond_the_width(stream_bench, pack, unpack, in_range, half_even):
+    check(stream_bench, pack, unpack, (signed(6), signed(4)), 1, [1], [0], 9, -8, 7,
+          in_range=in_range, half_even=half_even)  # fmt: skip
+
+
+@pytest.mark.parametrize("use_dsp", [False, True])
+@pytest.mark.parametrize(("lanes", "channels"), [(4, 4), (4, 12), (1, 300)])
+def test_wide(stream_bench, pack, unpack, lanes, channels, use_dsp):
+    rng = random.Random(channels)
+    in_range = (-700_001, 654_321)
+    ms = [rng.randint(1 << 19, 1 << 20) for _ in range(channels)]
+    bs = [rng.randint(-1 << 36, 1 << 36) for _ in range(channels)]
+    accs = [rng.choice([*in_range, rng.randint(*in_range), rng.randint(-3000, 3000)])
+            for _ in range(max(400, 3 * channels))]  # fmt: skip
+    pipe = check(stream_bench, pack, unpack, (signed(22), signed(8)), lanes, ms, bs, 32, -128, 127,
+                 accs, in_range=in_range, use_dsp=use_dsp)  # fmt: skip
+    if channels > lanes:
+        lut = lut_multiplier_latency(signed(21), unsigned(20))
+        assert pipe.latency == (4 if use_dsp else lut + 1)
+
+
+def test_range_narrows_and_saves_the_clip_stage(stream_bench, pack, unpack):
+    shapes = (signed(12), signed(8))
+    wide = check(stream_bench, pack, unpack, shapes, 1, [3], [4], 2, -128, 127,
+                 list(range(-500, 500, 7)))  # fmt: skip
+    narrow = check(stream_bench, pack, unpack, shapes, 1, [3], [4], 2, -128, 127,
+                   in_range=(-170, 167))  # fmt: skip
+    assert (wide.latency, narrow.latency) == (3, 2)
+    assert wide.sum_bounds != narrow.sum_bounds
+
+
+@pytest.mark.parametrize("depth", [1, 3, 8])
+def test_credited(stream_bench, pack, unpack, depth):
+    check(stream_bench, pack, unpack, (signed(6), signed(4)), 2, [3, 5, 7, 1], [1, 2, 3, 4], 4,
+          -8, 7, depth=depth)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lanes": 0}, "lanes"),
+        ({"multiplier": [1, 2, 3]}, "3 of 2"),
+        ({"multiplier": []}, "1 or"),
+        ({"bias": [1, 2, 3, 4], "multiplier": [1, 2]}, "1 or 4"),
+        ({"shift": -1}, "at least 0, not -1"),
+        ({"shift": 0, "half_even": True}, "at least 1, not 0"),
+        ({"low": 8}, "8, 7"),
+        ({"high": 8}, "-8, 8"),
+        ({"in_range": (0, 32)}, "0, 32"),
+    ],
+)
+def test_refusals(changes, message):
+    settings = {"in_shape": signed(6), "out_shape": signed(4), "lanes": 2, "multiplier": [1],
+                "bias": [0], "shift": 1, "low": -8, "high": 7, **changes}  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        Requantizer(**settings)
