@@ -1,0 +1,213 @@
+"""Folding of each layer: the fastest balanced design that fits a budget.
+
+A folded layer takes ``positions x (inputs / SIMD) x (outputs / PE)`` cycles an inference. For a
+target interval each layer takes the cheapest folding that meets it; the least target whose design
+fits the budget wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nn2rtl.boards.resources import Resources
+from nn2rtl.errors import OptionsError
+from nn2rtl.ir import integer as ig
+from nn2rtl.options import LayerOptions
+from nn2rtl.plan.streams import Folding, Layer
+
+MAX_STREAM_BITS = 1024
+"""Widest stream between layers: of AXI4-Stream, and of what can still be routed."""
+MAX_PRODUCTS = 4096
+"""Most products a layer may compute at once."""
+MIN_LUTS_PER_DSP = 20
+"""LUTs that a DSP slice must save to be worth one."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A folding of a layer, with its interval in cycles and its cost."""
+
+    folding: Folding
+    cycles: int
+    cost: Resources
+
+
+Cost = Callable[[Layer, Folding], Resources]
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def layer_cycles(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> int:
+    """Cycles an inference that a layer needs for its input, its steps and its output."""
+    op, operand = layer.node.op, graph.types[layer.node.inputs[0]]
+    result = graph.types[layer.node.name]
+    positions = result.shape[0] * result.shape[1]
+    beats = operand.size // folding.simd
+    if isinstance(op, ig.Conv):
+        outputs, height, width, inputs = op.weight.shape
+        steps = height * width * (inputs // folding.simd) * (outputs // folding.pe)
+        return max(positions * steps, beats)
+    if isinstance(op, ig.MaxPool | ig.SumPool):
+        return max(positions * op.window.taps * (operand.channels // folding.simd), beats)
+    return beats
+
+
+def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: bool) -> list[Folding]:
+    """The foldings that a layer can have, within the user's choices.
+
+    Raises
+    ------
+    OptionsError
+        If the user's choice does not divide the layer, naming the nearest that does.
+    """
+    op, operand = layer.node.op, graph.types[layer.node.inputs[0]]
+    result = graph.types[layer.name]
+    inputs, outputs = operand.channels, graph.types[layer.node.name].channels
+    for name, value, whole in (("pe", wanted.pe, outputs), ("simd", wanted.simd, inputs)):
+        if value is not None and whole % value:
+            nearest = min(divisors(whole), key=lambda d: (abs(d - value), d))
+            raise OptionsError(
+                f"{name} {value} does not divide its {whole} channels",
+                node=layer.node.name,
+                remedy=f"the nearest that does is {nearest}",
+            )
+    if not isinstance(op, ig.Conv):
+        fixed = wanted.pe or wanted.simd
+        return [
+            Folding(lanes, lanes, dsp)
+            for lanes in ([fixed] if fixed else divisors(inputs))
+            if lanes * max(operand.type.width, result.type.width) <= MAX_STREAM_BITS or lanes == 1
+        ]
+    return [
+        Folding(pe, simd, dsp)
+        for pe in ([wanted.pe] if wanted.pe else divisors(outputs))
+        for simd in ([wanted.simd] if wanted.simd else divisors(inputs))
+        if (pe * simd <= MAX_PRODUCTS or wanted.pe or wanted.simd)
+        and (simd * operand.type.width <= MAX_STREAM_BITS or simd == 1)
+        and (pe * result.type.width <= MAX_STREAM_BITS or pe == 1)
+    ]
+
+
+class FoldingSearch:
+    """All foldings of all layers, and the choice among them.
+
+    Parameters
+    ----------
+    graph : IntegerGraph
+        The network.
+    layers : list of Layer
+        Its layers that can be folded.
+    options : mapping of str to LayerOptions
+        The user's choices, by node name.
+    dsp : bool
+        Whether DSP slices may be used.
+    cost : callable
+        Resources of a folded layer.
+    """
+
+    def __init__(
+        self,
+        graph: ig.IntegerGraph,
+        layers: list[Layer],
+        options: Mapping[str, LayerOptions],
+        dsp: bool,
+        cost: Cost,
+    ) -> None:
+        self.layers = layers
+        self.candidates: dict[str, list[list[Candidate]]] = {}
+        for layer in layers:
+            wanted = options.get(layer.node.name, LayerOptions())
+            kinds = [False, True] if dsp else [False]
+            if wanted.dsp is not None:
+                kinds = [wanted.dsp]
+            self.candidates[layer.node.name] = [
+                _pareto(
+                    [
+                        Candidate(f, layer_cycles(graph, layer, f), cost(layer, f))
+                        for f in choices(graph, layer, wanted, use_dsp)
+                    ]
+                )
+                for use_dsp in kinds
+            ]
+
+    def targets(self) -> list[int]:
+        """All intervals that some layer can have, ascending."""
+        return sorted(
+            {c.cycles for kinds in self.candidates.values() for kind in kinds for c in kind}
+        )
+
+    def at(self, target: int, budget: Resources) -> dict[str, Candidate]:
+        """The cheapest folding of each layer that meets a target interval, or its fastest.
+
+        Layers go to DSP slices in the order of the LUTs that this saves for each slice, as long
+        as there are slices.
+        """
+        chosen: dict[str, Candidate] = {}
+        upgrades = []
+        for name, kinds in self.candidates.items():
+            options = [_cheapest(kind, target) for kind in kinds]
+            chosen[name] = options[0]
+            if len(options) > 1 and options[1].cost.dsp:
+                saved = options[0].cost.lut - options[1].cost.lut
+                upgrades.append((saved / options[1].cost.dsp, name, options[1]))
+        left = budget.dsp - sum(c.cost.dsp for c in chosen.values())
+        for gain, name, candidate in sorted(upgrades, key=lambda u: (-u[0], u[1])):
+            if gain >= MIN_LUTS_PER_DSP and candidate.cost.dsp <= left:
+                chosen[name] = candidate
+                left -= candidate.cost.dsp
+        return chosen
+
+    def search(
+        self,
+        budget: Resources,
+        fits: Callable[[dict[str, Candidate]], bool],
+        slowest: int | None = None,
+    ) -> dict[str, Candidate]:
+        """The least target interval that fits; if none does, the slowest design.
+
+        Parameters
+        ----------
+        budget : Resources
+            For the choice of DSP slices.
+        fits : callable
+            Whether a choice fits.
+        slowest : int, optional
+            Take the cheapest design of at most this interval instead.
+        """
+        targets = self.targets()
+        if not targets:
+            return {}
+        if slowest is not None:
+            return self.at(max([t for t in targets if t <= slowest], default=targets[0]), budget)
+        low, high = 0, len(targets) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if fits(self.at(targets[middle], budget)):
+                high = middle
+            else:
+                low = middle + 1
+        return self.at(targets[low], budget)
+
+
+def _area(cost: Resources) -> float:
+    """One figure to compare costs by: LUTs, and others weighed by their rarity."""
+    return cost.lut + 0.25 * cost.ff + 200 * cost.bram36 + 150 * cost.dsp
+
+
+def _pareto(candidates: list[Candidate]) -> list[Candidate]:
+    """Candidates that no other beats in both cycles and cost, by ascending cycles."""
+    best: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.cycles, _area(c.cost))):
+        if not best or _area(candidate.cost) < _area(best[-1].cost):
+            best.append(candidate)
+    return best
+
+
+def _cheapest(candidates: list[Candidate], target: int) -> Candidate:
+    """The cheapest that meets the target; the fastest if none does."""
+    fitting = [c for c in candidates if c.cycles <= target]
+    return fitting[-1] if fitting else candidates[0]
