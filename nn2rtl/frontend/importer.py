@@ -1,0 +1,155 @@
+"""From the nodes of a file to the model graph."""
+
+from __future__ import annotations
+
+import importlib
+
+from nn2rtl.errors import ModelError, UnsupportedError
+from nn2rtl.frontend.context import MAX_TENSOR, NodeContext
+from nn2rtl.frontend.order import needed_nodes
+from nn2rtl.frontend.refusals import refusal
+from nn2rtl.frontend.registry import find
+from nn2rtl.frontend.source import SourceInput, SourceModel, SourceNode
+from nn2rtl.frontend.values import Constant, Tensor, Value
+from nn2rtl.ir.graph import Graph
+from nn2rtl.ir.model import Input, ModelGraph
+from nn2rtl.ir.types import RealType
+
+_OPERATOR_MODULES = (
+    "constant_nodes",
+    "elementwise",
+    "layout",
+    "linear",
+    "pooling",
+    "qonnx",
+    "tail",
+)
+
+
+def register_operators() -> None:
+    """Import the modules that register handlers; a new dialect adds its name above."""
+    for name in _OPERATOR_MODULES:
+        importlib.import_module(f"nn2rtl.frontend.{name}")
+
+
+def import_model(model: SourceModel) -> ModelGraph:
+    """The model graph of a file.
+
+    Raises
+    ------
+    ModelError
+        If the file is not a valid network.
+    UnsupportedError
+        If it uses something that is not supported.
+    """
+    register_operators()
+    nodes = needed_nodes(model)
+    if len(model.outputs) != 1:
+        raise UnsupportedError(
+            f"the network has {len(model.outputs)} outputs: {_listed(model.outputs)}",
+            remedy="export it with one output",
+        )
+    graph: ModelGraph = Graph(model.name)
+    values: dict[str, Value | None] = {}
+    entry = _used_input(model, nodes)
+    shape = _sample_shape(entry)
+    graph.append(entry.name, Input(), (), RealType(shape))
+    values[entry.name] = Tensor(entry.name, shape)
+    for node in nodes:
+        _import_node(node, model, graph, values)
+    result = values.get(model.outputs[0])
+    if not isinstance(result, Tensor) or result.name == entry.name:
+        raise ModelError(
+            f"output {model.outputs[0]!r} is not computed from the network's input",
+            remedy="check which tensor is the output",
+        )
+    graph.outputs = [result.name]
+    return graph
+
+
+def _used_input(model: SourceModel, nodes: list[SourceNode]) -> SourceInput:
+    read = {name for node in nodes for name in node.inputs} | set(model.outputs)
+    used = [value for value in model.inputs if value.name in read]
+    if len(used) > 1:
+        raise UnsupportedError(
+            f"the network has {len(used)} inputs: {_listed(value.name for value in used)}",
+            remedy="export it with one input",
+        )
+    if not used:
+        raise ModelError("the output does not depend on any input of the network")
+    return used[0]
+
+
+def _listed(names: object) -> str:
+    items = [str(name) for name in names]  # type: ignore[attr-defined]
+    return ", ".join(items[:4]) + (", ..." if len(items) > 4 else "")
+
+
+def _sample_shape(entry: SourceInput) -> tuple[int, ...]:
+    remedy = "export with a fixed input shape and a batch size of one"
+    if not entry.numeric:
+        raise UnsupportedError("the input is not a tensor of numbers", node=entry.name)
+    if not entry.shape:
+        raise UnsupportedError(
+            "the input has no shape with a batch dimension", node=entry.name, remedy=remedy
+        )
+    batch, *sample = entry.shape
+    if batch not in (None, 1):
+        raise UnsupportedError(f"batch size {batch}", node=entry.name, remedy=remedy)
+    fixed = tuple(size for size in sample if size is not None)
+    if len(fixed) != len(sample):
+        shown = ["?" if size is None else size for size in entry.shape]
+        raise UnsupportedError(
+            f"dynamic dimensions in the input's shape {shown}", node=entry.name, remedy=remedy
+        )
+    if RealType(fixed).size > MAX_TENSOR or len(fixed) > 8:
+        raise UnsupportedError(f"the input's shape {fixed[:8]} is too large", node=entry.name)
+    return fixed
+
+
+def _import_node(
+    node: SourceNode, model: SourceModel, graph: ModelGraph, values: dict[str, Value | None]
+) -> None:
+    registration = find(node.op, node.domain)
+    if registration is None:
+        raise refusal(node)
+    inputs = tuple(_operand(name, node, model, values) for name in node.inputs)
+    for operand in inputs:
+        if isinstance(operand, Tensor) and operand.tail and not registration.behind_tail:
+            _refuse_behind_tail(node, operand.tail)
+    results = registration.handler(NodeContext(node, inputs, graph, model.opset))
+    results = results if isinstance(results, tuple) else (results,)
+    for index, name in enumerate(node.outputs):
+        if name:
+            values[name] = results[index] if index < len(results) else None
+
+
+def _operand(
+    name: str, node: SourceNode, model: SourceModel, values: dict[str, Value | None]
+) -> Value | None:
+    if not name:
+        return None
+    if name not in values:
+        values[name] = Constant(model.initializers[name].load())
+    value = values[name]
+    if value is None:
+        raise UnsupportedError(
+            f"it reads tensor {name!r}, an output of another operator that is not supported",
+            node=node.label,
+            remedy="docs/operators.md lists the supported outputs",
+        )
+    return value
+
+
+def _refuse_behind_tail(node: SourceNode, tail: str) -> None:
+    if tail == "Softmax" and node.op in ("ArgMax", "TopK"):
+        raise UnsupportedError(
+            f"{node.op} behind Softmax is not supported",
+            node=node.label,
+            remedy="drop the softmax: it does not change which element is the largest",
+        )
+    raise UnsupportedError(
+        f"{node.op} behind {tail} is not supported",
+        node=node.label,
+        remedy=f"end the network with {tail}, or compute the rest on the host",
+    )

@@ -1,0 +1,132 @@
+"""Safe reading of an ONNX file into plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from nn2rtl.errors import ModelError, Nn2RtlError, UnsupportedError
+from nn2rtl.frontend.onnx_tensors import decode_tensor, numeric_type
+from nn2rtl.frontend.source import (
+    AttributeValue,
+    OtherAttribute,
+    SourceInput,
+    SourceModel,
+    SourceNode,
+    SourceTensor,
+)
+
+_OPSETS = range(7, 23)
+_STANDARD = ("", "ai.onnx")
+_DAMAGED = "check that it is an ONNX file and complete; export or download it again"
+
+
+def read_onnx(data: bytes, path: Path) -> SourceModel:
+    """The content of an ONNX file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    path : Path
+        Where it came from; external tensor data is looked for in its folder.
+
+    Raises
+    ------
+    ModelError
+        If it is not an ONNX model.
+    UnsupportedError
+        If its opset is not one of 7 to 22.
+    """
+    # protobuf raises various exceptions, some of them only when a field is read (strings are
+    # decoded late), so all of the conversion stands at the library's border.
+    try:
+        model = onnx.ModelProto()
+        model.ParseFromString(data)
+        return _convert(model, path)
+    except Nn2RtlError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"not a readable ONNX model ({type(error).__name__}: {error})",
+            node=str(path),
+            remedy=_DAMAGED,
+        ) from None
+
+
+def _convert(model: onnx.ModelProto, path: Path) -> SourceModel:
+    graph = model.graph
+    opset = next((o.version for o in model.opset_import if o.domain in _STANDARD), None)
+    if not model.HasField("graph") or not graph.output or opset is None:
+        raise ModelError("not an ONNX model", node=str(path), remedy=_DAMAGED)
+    if opset not in _OPSETS:
+        raise UnsupportedError(
+            f"opset {opset} is not supported",
+            node=str(path),
+            remedy=f"export the model with an opset from {_OPSETS[0]} to {_OPSETS[-1]}",
+        )
+    folder = path.parent
+    initializers: dict[str, SourceTensor] = {}
+    for tensor in graph.initializer:
+        if tensor.name in initializers:
+            raise ModelError(f"two initializers have the name {tensor.name!r}", node=str(path))
+        initializers[tensor.name] = _tensor(tensor, tensor.name, folder)
+    return SourceModel(
+        name=graph.name or path.stem,
+        opset=int(opset),
+        inputs=tuple(_input(i) for i in graph.input if i.name not in initializers),
+        outputs=tuple(output.name for output in graph.output),
+        nodes=tuple(_node(node, folder) for node in graph.node),
+        initializers=initializers,
+    )
+
+
+def _input(value: onnx.ValueInfoProto) -> SourceInput:
+    tensor = value.type.tensor_type
+    shape = None
+    if value.type.HasField("tensor_type") and tensor.HasField("shape"):
+        shape = tuple(
+            int(d.dim_value) if d.HasField("dim_value") and d.dim_value > 0 else None
+            for d in tensor.shape.dim
+        )
+    is_number = numeric_type(tensor.elem_type) and tensor.elem_type != onnx.TensorProto.BOOL
+    return SourceInput(value.name, shape, is_number)
+
+
+def _node(node: onnx.NodeProto, folder: Path) -> SourceNode:
+    label = node.name or node.op_type
+    return SourceNode(
+        op=node.op_type,
+        domain=node.domain,
+        name=node.name,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={a.name: _attribute(a, label, folder) for a in node.attribute},
+    )
+
+
+def _tensor(tensor: onnx.TensorProto, label: str, folder: Path) -> SourceTensor:
+    return SourceTensor(label, lambda: decode_tensor(tensor, label, folder))
+
+
+def _attribute(attribute: onnx.AttributeProto, label: str, folder: Path) -> AttributeValue:
+    kinds = onnx.AttributeProto
+    match attribute.type:
+        case kinds.INT:
+            return int(attribute.i)
+        case kinds.FLOAT:
+            return float(attribute.f)
+        case kinds.STRING:
+            return attribute.s.decode("utf-8", "replace")
+        case kinds.INTS:
+            return tuple(int(value) for value in attribute.ints)
+        case kinds.FLOATS:
+            return tuple(float(value) for value in attribute.floats)
+        case kinds.STRINGS:
+            return tuple(value.decode("utf-8", "replace") for value in attribute.strings)
+        case kinds.TENSOR:
+            return _tensor(attribute.t, f"{label}.{attribute.name}", folder)
+        case other:
+            names = {number: name for name, number in kinds.AttributeType.items()}
+            return OtherAttribute(names.get(other, str(other)).lower())

@@ -1,0 +1,174 @@
+"""Decoding of ONNX tensors: every length is checked before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from nn2rtl.errors import ModelError, UnsupportedError
+from nn2rtl.frontend.source import Array
+
+_MAX_BYTES = 1 << 30
+_BFLOAT16 = onnx.TensorProto.BFLOAT16
+
+# Element type -> (numpy type, field that holds the values unless they are raw).
+_TYPES: dict[int, tuple[str, str]] = {
+    onnx.TensorProto.FLOAT: ("<f4", "float_data"),
+    onnx.TensorProto.DOUBLE: ("<f8", "double_data"),
+    onnx.TensorProto.FLOAT16: ("<f2", "int32_data"),
+    _BFLOAT16: ("<u2", "int32_data"),
+    onnx.TensorProto.INT8: ("<i1", "int32_data"),
+    onnx.TensorProto.INT16: ("<i2", "int32_data"),
+    onnx.TensorProto.INT32: ("<i4", "int32_data"),
+    onnx.TensorProto.INT64: ("<i8", "int64_data"),
+    onnx.TensorProto.UINT8: ("<u1", "int32_data"),
+    onnx.TensorProto.UINT16: ("<u2", "int32_data"),
+    onnx.TensorProto.UINT32: ("<u4", "uint64_data"),
+    onnx.TensorProto.UINT64: ("<u8", "uint64_data"),
+    onnx.TensorProto.BOOL: ("?", "int32_data"),
+}
+
+
+def numeric_type(element_type: int) -> bool:
+    """Whether tensors of this ONNX element type can be read."""
+    return element_type in _TYPES
+
+
+def numpy_type(element_type: int) -> np.dtype[np.generic] | None:
+    """The numpy type that holds elements of this ONNX type, or None."""
+    if element_type == _BFLOAT16:
+        return np.dtype("<f4")
+    return np.dtype(_TYPES[element_type][0]) if element_type in _TYPES else None
+
+
+def decode_tensor(tensor: onnx.TensorProto, label: str, folder: Path) -> Array:
+    """The values of a tensor.
+
+    Parameters
+    ----------
+    tensor : TensorProto
+        As in the file.
+    label : str
+        What messages call it.
+    folder : Path
+        Folder of the model, where external data has to be.
+
+    Raises
+    ------
+    ModelError
+        If the data does not fit the shape, or is missing.
+    UnsupportedError
+        If the element type is not a common number.
+    """
+    shape = _shape(tensor, label)
+    kind = _TYPES.get(tensor.data_type)
+    if kind is None:
+        raise UnsupportedError(
+            f"tensor {label!r} has element type {_type_name(tensor.data_type)}",
+            remedy="use float, integer or bool tensors",
+        )
+    dtype, field = np.dtype(kind[0]), kind[1]
+    count = prod(shape)
+    if count * dtype.itemsize > _MAX_BYTES:
+        raise UnsupportedError(f"tensor {label!r} of shape {list(shape)} is larger than 1 GiB")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        data = _external(tensor, label, folder, count * dtype.itemsize)
+        values: Array = np.frombuffer(data, dtype)
+    elif tensor.HasField("raw_data"):
+        if len(tensor.raw_data) != count * dtype.itemsize:
+            raise _wrong_length(label, shape, len(tensor.raw_data), "bytes")
+        values = np.frombuffer(tensor.raw_data, dtype)
+    else:
+        values = _typed(getattr(tensor, field), label, shape, tensor.data_type, dtype)
+    if tensor.data_type == _BFLOAT16:
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    return values.reshape(shape)
+
+
+def _shape(tensor: onnx.TensorProto, label: str) -> tuple[int, ...]:
+    shape = tuple(int(size) for size in tensor.dims)
+    if len(shape) > 16 or any(size < 0 for size in shape) or prod(max(s, 1) for s in shape) >> 40:
+        raise ModelError(
+            f"tensor {label!r} has the impossible shape {list(shape[:16])}",
+            remedy="the file is damaged: export it again",
+        )
+    return shape
+
+
+def _typed(
+    field: object,
+    label: str,
+    shape: tuple[int, ...],
+    element_type: int,
+    dtype: np.dtype[np.generic],
+) -> Array:
+    count = len(field)  # type: ignore[arg-type]
+    if count != prod(shape):
+        raise _wrong_length(label, shape, count, "values")
+    values = np.array(field) if count else np.zeros(0, dtype)
+    if element_type in (onnx.TensorProto.FLOAT16, _BFLOAT16):
+        return values.astype(np.uint16).view(dtype)
+    result: Array = values.astype(dtype)
+    if dtype.kind in "iub" and not np.array_equal(result, values):
+        raise ModelError(f"tensor {label!r} has values outside its type {dtype.name}")
+    return result
+
+
+def _external(tensor: onnx.TensorProto, label: str, folder: Path, size: int) -> bytes:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    try:
+        offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
+    except ValueError:
+        raise ModelError(
+            f"tensor {label!r} has external data at a position that is not a number"
+        ) from None
+    if length != size or offset < 0:
+        raise ModelError(
+            f"tensor {label!r} needs {size} bytes of external data, not {length} from {offset}",
+            remedy="the file is damaged: export it again",
+        )
+    root = folder.resolve()
+    try:
+        path = (root / location).resolve()
+        if not location or not path.is_relative_to(root):
+            raise ModelError(
+                f"tensor {label!r} has its data in {location!r}, outside the model's folder",
+                remedy="put the data file beside the model, or save the model as one file",
+            )
+        if not path.is_file():
+            raise ModelError(
+                f"tensor {label!r} has its data in {location!r}, which does not exist",
+                remedy="put the data file beside the model, or save the model as one file",
+            )
+        with path.open("rb") as file:
+            available = os.fstat(file.fileno()).st_size
+            file.seek(offset)
+            data: bytes = file.read(size)
+    except (OSError, ValueError, RuntimeError, OverflowError) as error:
+        raise ModelError(
+            f"tensor {label!r} has its data in {location!r}, which cannot be read: {error}"
+        ) from None
+    if len(data) != size:
+        raise ModelError(
+            f"tensor {label!r} needs {size} bytes from {offset} of {location!r}, "
+            f"which has {available}",
+            remedy="copy the data file again",
+        )
+    return data
+
+
+def _type_name(element_type: int) -> str:
+    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    return str(names.get(element_type, element_type))
+
+
+def _wrong_length(label: str, shape: tuple[int, ...], count: int, unit: str) -> ModelError:
+    return ModelError(
+        f"tensor {label!r} of shape {list(shape)} comes with {count} {unit}",
+        remedy="the file is damaged: export it again",
+    )

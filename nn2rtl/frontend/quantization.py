@@ -1,0 +1,108 @@
+"""Exact quantization of constants."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from nn2rtl.frontend.source import Array
+from nn2rtl.ir.exact import round_exact
+from nn2rtl.ir.model import Rounding
+from nn2rtl.ir.types import ExactArray, IntArray
+
+# Far above the rounding errors of the float64 quotient (a few units of 2^-53, relative).
+_DOUBT = 2.0**-40
+_TIES = {
+    Rounding.HALF_EVEN,
+    Rounding.HALF_UP,
+    Rounding.HALF_DOWN,
+    Rounding.HALF_AWAY,
+    Rounding.HALF_TO_ZERO,
+}
+
+
+def quantize_constant(
+    values: Array,
+    scale: ExactArray,
+    zero_point: ExactArray,
+    low: int,
+    high: int,
+    rounding: Rounding,
+) -> IntArray:
+    """``clip(round(values / scale + zero_point), low, high)`` as in rational arithmetic.
+
+    Quotients are computed in float64; where rounding errors could matter, that is near a rounding
+    boundary, with Fractions.
+
+    Parameters
+    ----------
+    values : array of finite floats, integers or Fractions
+    scale, zero_point : arrays of Fraction
+        Broadcastable to `values`; scales positive.
+    low, high : int
+        At most 32 bits.
+
+    Returns
+    -------
+    int64 array
+        Of the shape of `values`.
+    """
+    shape = values.shape
+    with np.errstate(over="ignore", under="ignore"):
+        x = values.astype(np.float64)
+        s = np.broadcast_to(scale.astype(np.float64), shape)
+        z = np.broadcast_to(zero_point.astype(np.float64), shape)
+        # A scale that underflows or overflows float64 leaves everything to the exact path.
+        usable = (s > 0) & np.isfinite(s) & np.isfinite(x)
+        quotient = np.divide(x, s, out=np.zeros(shape), where=usable)
+        # Beyond the range by one the result is certain; zero points are of 32 bits at most.
+        real = np.clip(quotient, -(2.0**40), 2.0**40) + z
+    boundary = np.floor(real) + 0.5 if rounding in _TIES else np.rint(real)
+    error = _DOUBT * (np.abs(real) + np.abs(z) + 1)
+    doubtful = (np.abs(real - boundary) <= error) | ~usable
+    doubtful &= ~usable | ((real > low - 1.5) & (real < high + 1.5))
+    clipped = np.clip(_round(real, rounding), low, high)
+    result: IntArray = np.asarray(clipped, dtype=np.int64)
+    _settle(result, doubtful, values, scale, zero_point, low, high, rounding)
+    return result
+
+
+def _round(real: Array, rounding: Rounding) -> Array:
+    """Rounding away from doubtful places, where all the half modes agree."""
+    result: Array
+    match rounding:
+        case Rounding.FLOOR:
+            result = np.floor(real)
+        case Rounding.CEIL:
+            result = np.ceil(real)
+        case Rounding.UP:
+            result = np.copysign(np.ceil(np.abs(real)), real)
+        case Rounding.DOWN:
+            result = np.trunc(real)
+        case _:
+            result = np.rint(real)
+    return result
+
+
+def _settle(
+    result: IntArray,
+    doubtful: Array,
+    values: Array,
+    scale: ExactArray,
+    zero_point: ExactArray,
+    low: int,
+    high: int,
+    rounding: Rounding,
+) -> None:
+    scales = np.broadcast_to(scale, values.shape)
+    zero_points = np.broadcast_to(zero_point, values.shape)
+    known: dict[tuple[object, int, int], int] = {}  # weights on a grid repeat a few values
+    for index in zip(*np.nonzero(doubtful)) if values.ndim else [()] * int(doubtful):
+        value, s, z = values[index], scales[index], zero_points[index]
+        value = value if isinstance(value, Fraction) else value.item()
+        key = (value, id(s), id(z))
+        if key not in known:
+            integer = round_exact(Fraction(value) / s + z, rounding)
+            known[key] = min(max(integer, low), high)
+        result[index] = known[key]

@@ -1,0 +1,53 @@
+"""What a name of the model file stands for while it is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nn2rtl.frontend.source import Array
+from nn2rtl.ir.types import QuantizedConstant
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that is computed from the network's input.
+
+    Parameters
+    ----------
+    name : str
+        Node of the graph that yields it.
+    shape : tuple of int
+        Without the batch dimension.
+    tail : str
+        'Softmax' or 'ArgMax' if it comes from one, else ''.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    tail: str = ""
+
+    @property
+    def batched(self) -> tuple[int, ...]:
+        """Shape as the model file has it, with a batch of one."""
+        return (1, *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """Real numbers known at compile time.
+
+    Parameters
+    ----------
+    values : array
+        Floats, integers or booleans as in the file, or Fractions when computed.
+    """
+
+    values: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape)
+
+
+Value: TypeAlias = Tensor | Constant | QuantizedConstant
