@@ -14,7 +14,12 @@ from nn2rtl.boards.resources import Resources, is_counted
 from nn2rtl.boards.yosys import run_yosys
 from nn2rtl.errors import OptionsError, ToolError
 
-__all__ = ["SynthesisResult", "synthesis_script", "synthesize"]
+__all__ = ["HIDE_WIRE_NAMES", "SynthesisResult", "synth_command", "synthesize"]
+
+# abc9 stops on an assertion (rtlil.cc: count_id(wire->name) == 0) for some public names with
+# brackets, which Amaranth gives to members of arrays (YosysHQ/yosys 4349: bit 0 of a wire `s` and
+# a wire `s[0]`). Hiding leaves the names of ports alone.
+HIDE_WIRE_NAMES = "rename -hide w:*"
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A cell in RTLIL: its kind, then its name.
@@ -62,9 +67,7 @@ class SynthesisResult:
     peak_mb: float
 
 
-def synthesis_script(
-    reader: str,
-    source: str,
+def synth_command(
     top: str,
     *,
     flatten: bool = False,
@@ -72,7 +75,9 @@ def synthesis_script(
     no_srl: bool = False,
     no_lutram: bool = False,
 ) -> str:
-    """Yosys commands that map ``top`` of the file ``source`` to 7-series primitives.
+    """The Yosys command that maps a core to 7-series primitives.
+
+    A core has no pins, so it gets no pads and no clock buffers.
 
     Raises
     ------
@@ -84,28 +89,25 @@ def synthesis_script(
             f"top module {top!r} is no plain Verilog identifier",
             remedy="use letters, digits and underscores, not a digit first",
         )
-    options = "".join(
-        f" {option}"
-        for option, is_wanted in (
-            ("-flatten", flatten),
-            ("-nodsp", no_dsp),
-            ("-nosrl", no_srl),
-            ("-nolutram", no_lutram),
-        )
-        if is_wanted
-    )
+    wanted = {
+        "-flatten": flatten,
+        "-nodsp": no_dsp,
+        "-nosrl": no_srl,
+        "-nolutram": no_lutram,
+    }
+    options = "".join(f" {option}" for option, is_wanted in wanted.items() if is_wanted)
+    return f"synth_xilinx -family xc7 -top {top} -abc9 -noiopad -noclkbuf{options}"
+
+
+def _script(reader: str, source: str, top: str, mapping: str) -> str:
     return "\n".join(
         (
             f"{reader} {source}",
             f"hierarchy -check -top {top}",
             f"tee -q -o {_PORTS_BEFORE} select -list x:*",
-            # abc9 stops on an assertion (rtlil.cc: count_id(wire->name) == 0) for some public
-            # names with brackets, which Amaranth gives to members of arrays (YosysHQ/yosys 4349:
-            # bit 0 of a wire `s` and a wire `s[0]`). Hiding leaves the names of ports alone.
-            "rename -hide w:*",
+            HIDE_WIRE_NAMES,
             f"tee -q -o {_PORTS_AFTER} select -list x:*",
-            # A core has no pins, so no pads and no clock buffers.
-            f"synth_xilinx -family xc7 -top {top} -abc9 -noiopad -noclkbuf{options}",
+            mapping,
             # Notes on where a flattened cell came from: no hardware.
             "delete */t:$scopeinfo",
             f"tee -q -o {_STATISTICS} stat -json",
@@ -196,18 +198,10 @@ def synthesize(
         raise OptionsError(
             f"{source.name} is neither RTLIL nor Verilog", remedy="give a .il or .v file"
         )
-    script = synthesis_script(
-        _READERS[source.suffix],
-        f"design{source.suffix}",
-        top,
-        flatten=flatten,
-        no_dsp=no_dsp,
-        no_srl=no_srl,
-        no_lutram=no_lutram,
-    )
+    mapping = synth_command(top, flatten=flatten, no_dsp=no_dsp, no_srl=no_srl, no_lutram=no_lutram)
     reports = (_STATISTICS, _PORTS_BEFORE, _PORTS_AFTER, _INSTANCES)
     log = run_yosys(
-        script,
+        _script(_READERS[source.suffix], f"design{source.suffix}", top, mapping),
         cwd,
         expect=(_NETLIST, *reports),
         inputs={f"design{source.suffix}": source},
