@@ -1,0 +1,128 @@
+"""The chosen multiplier, bias and shift equal the step function on the whole range."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nn2rtl.ir import integer as ig
+from nn2rtl.passes.requantize import find_scaling, requantizer
+
+
+def steps(thresholds, base, x, decreasing):
+    reached = x[:, None] <= thresholds if decreasing else x[:, None] >= thresholds
+    return base + reached.sum(axis=1)
+
+
+def thresholds_of(x, y, base, levels, decreasing=False):
+    """Thresholds straight from the values of a function."""
+    ordered, values = (x[::-1], y[::-1]) if decreasing else (x, y)
+    never = x[0] - 1 if decreasing else x[-1] + 1
+    return np.array(
+        [
+            ordered[np.argmax(values >= level)] if values[-1] >= level else never
+            for level in range(base + 1, base + levels + 1)
+        ]
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    numerator=st.integers(1, 4000),
+    denominator=st.integers(1, 4000),
+    offset=st.integers(-5000, 5000),
+    base=st.integers(-130, 3),
+    levels=st.integers(1, 260),
+    low=st.integers(-3000, 0),
+    size=st.integers(1, 5000),
+    decreasing=st.booleans(),
+)
+def test_scaled_functions_are_reproduced(
+    numerator, denominator, offset, base, levels, low, size, decreasing
+):
+    x = np.arange(low, low + size + 1)
+    sign = -1 if decreasing else 1
+    exact = (2 * (sign * x * numerator + offset) + denominator) // (2 * denominator)
+    y = np.clip(exact, base, base + levels)
+    thresholds = thresholds_of(x, y, base, levels, decreasing)
+    assert (steps(thresholds, base, x, decreasing) == y).all()
+    scaling = find_scaling(thresholds, base, low, low + size, decreasing=decreasing)
+    assert scaling is not None
+    result = (x * scaling.multiplier + scaling.bias) >> scaling.shift
+    assert (np.clip(result, base, base + levels) == y).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scale=st.sampled_from([2, 4, 16, 6, 10, 48]),
+    offset=st.integers(-100, 100),
+    base=st.integers(-20, 2),
+    levels=st.integers(16, 300),
+    low=st.integers(-3000, 0),
+    size=st.integers(1, 5000),
+)
+def test_rounding_half_to_even_is_reproduced(scale, offset, base, levels, low, size):
+    x = np.arange(low, low + size + 1)
+    y = np.clip(np.rint((x + offset) / scale), base, base + levels).astype(int)
+    values = thresholds_of(x, y, base, levels)[None]
+    op = ig.Thresholds(base, values, np.array([False]))
+    found = requantizer(op, np.array([low]), np.array([low + size]))
+    if found is None:
+        # Ties of a scale with an odd factor alternate, but no multiplier meets them exactly.
+        assert scale & (scale - 1)
+        return
+    total = x * found.multiplier[0] + found.bias[0]
+    result = total >> found.shift
+    if found.half_even:
+        result = np.where(result << found.shift == total, result & ~1, result)
+    assert (np.clip(result, found.low, found.high) == y).all()
+
+
+def test_a_power_of_two_is_a_shift():
+    x = np.arange(-1000, 1000)
+    thresholds = np.array([16 * level - 8 for level in range(-7, 8)])
+    scaling = find_scaling(thresholds, -8, -1000, 999)
+    assert scaling is not None
+    assert (scaling.multiplier, scaling.shift) == (1, 4)
+    result = np.clip((x + scaling.bias) >> 4, -8, 7)
+    assert (result == steps(thresholds, -8, x, False)).all()
+
+
+def test_irregular_steps_have_no_scaling():
+    assert find_scaling(np.array([0, 1, 100, 101, 500]), 0, -1000, 1000) is None
+
+
+@pytest.mark.parametrize("levels", [3, 15, 16, 255])
+def test_few_levels_are_compared_many_are_multiplied(levels):
+    values = np.array([[int(level * 7.3) for level in range(1, levels + 1)]])
+    op = ig.Thresholds(0, values, np.array([False]))
+    found = requantizer(op, np.array([0]), np.array([4000]))
+    assert (found is None) == (levels <= 15)
+
+
+def test_channels_share_the_shift():
+    rows = np.array(
+        [
+            [int(np.ceil((level - 0.5) * scale)) for level in range(1, 256)]
+            for scale in (3.7, 11.3, 64.0)
+        ]
+    )
+    op = ig.Thresholds(0, rows, np.zeros(3, dtype=bool))
+    found = requantizer(op, np.full(3, -20000), np.full(3, 20000))
+    assert found is not None
+    x = np.arange(-20000, 20001)
+    for channel in range(3):
+        y = (x * found.multiplier[channel] + found.bias[channel]) >> found.shift
+        assert (np.clip(y, 0, 255) == steps(rows[channel], 0, x, False)).all()
+
+
+@pytest.mark.parametrize("constant", [5000, -5000])
+def test_a_channel_with_a_constant_result_shares_the_shift(constant):
+    rows = np.array([[8 + 16 * level for level in range(20)], [constant] * 20])
+    op = ig.Thresholds(0, rows, np.zeros(2, dtype=bool))
+    found = requantizer(op, np.full(2, -400), np.full(2, 400))
+    assert found is not None
+    assert (found.multiplier == 1).all()
+    x = np.arange(-400, 401)
+    result = np.clip((x + found.bias[1]) >> found.shift, found.low, found.high)
+    assert (result == (0 if constant > 0 else 20)).all()
