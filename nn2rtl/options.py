@@ -56,7 +56,7 @@ class InputType:
         try:
             scale = Fraction(match[3])
         except (ValueError, ZeroDivisionError):
-            raise OptionsError(f"scale of input type {text!r} is no number", remedy=remedy) from None
+            raise OptionsError(f"scale in {text!r} is no number", remedy=remedy) from None
         if scale <= 0:
             raise OptionsError(f"scale of input type {text!r} is not positive", remedy=remedy)
         return cls(width, not match[1], scale)

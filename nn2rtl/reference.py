@@ -200,7 +200,7 @@ def _requantize_wide(op: ig.Requantize) -> Callable[..., Array]:
 
 def _thresholds(op: ig.Thresholds) -> Callable[..., Array]:
     def compute(x: Array) -> Array:
-        result = np.full(x.shape, op.low, dtype=np.float32)
+        result: Array = np.full(x.shape, op.low, dtype=np.float32)
         for level in range(op.values.shape[1]):
             row = op.values[:, level].astype(x.dtype)
             if op.decreasing.any():

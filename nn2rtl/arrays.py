@@ -1,0 +1,53 @@
+"""Read and write the arrays of the command line."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nn2rtl.errors import InputError
+from nn2rtl.files import write_whole
+
+
+def read_array(path: Path) -> npt.NDArray[Any]:
+    """Read a .npy file, or the array `x` (or the only one) of a .npz file; no pickles.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is neither.
+    """
+    remedy = "give a numpy .npy file, or a .npz file that holds an array x"
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(
+            f"inputs cannot be read: {error.strerror or error}", node=str(path), remedy=remedy
+        ) from None
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise InputError("inputs are no numpy array", node=str(path), remedy=remedy) from None
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        names = list(loaded.files)
+        name = "x" if "x" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            raise InputError(
+                f"holds the arrays {', '.join(names) or '(none)'}", node=str(path), remedy=remedy
+            )
+        try:
+            return np.asarray(loaded[name])
+        except ValueError:
+            raise InputError("inputs are no numpy array", node=str(path), remedy=remedy) from None
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> Path:
+    """Write a .npy file, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return write_whole(path, buffer.getvalue())
