@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Const, Module, Mux, Shape, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, View
 from amaranth.lib.memory import Memory
@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from nn2rtl.primitives._check import check_positive
 from nn2rtl.primitives.pipe import shape_bounds
 
-__all__ = ["MAX_LUT_WORDS", "ConstantTable", "FoldCounter", "bit_patterns"]
+__all__ = ["MAX_LUT_WORDS", "ConstantTable", "FoldCounter", "bit_patterns", "select_word"]
 
 MAX_LUT_WORDS = 256
 """Most words of a table that is built of LUTs; larger ones go to block RAM."""
@@ -31,6 +31,13 @@ def bit_patterns(values: Sequence[int], shape: ShapeLike) -> list[int]:
         if not low <= value <= high:
             raise ValueError(f"constants must fit into {cast!r}, not {value!r}")
     return [value & ((1 << cast.width) - 1) for value in values]
+
+
+def select_word(words: Sequence[int], width: int, index: Value) -> Value:
+    """Return the bit pattern ``words[index]`` as LUTs: each bit selected from a constant."""
+    size = 1 << len(index)
+    columns = [sum((word >> bit & 1) << k for k, word in enumerate(words)) for bit in range(width)]
+    return Cat(Const(column, size).bit_select(index, 1) for column in columns)
 
 
 def following(index: Value, count: int) -> Value:
@@ -134,7 +141,7 @@ class ConstantTable(wiring.Component):
 
         index = Signal(range(self.folds), init=1)  # of the word `coming`
         if self.folds <= MAX_LUT_WORDS:
-            m.d.comb += coming.eq(Array(Const(word, len(output)) for word in self.words)[index])
+            m.d.comb += coming.eq(select_word(self.words, len(output), index))
             with m.If(self.next):
                 m.d.sync += index.eq(following(index, self.folds))
             return m
