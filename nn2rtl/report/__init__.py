@@ -1,0 +1,1 @@
+"""What a person looks at: one report as data, and its presentations."""

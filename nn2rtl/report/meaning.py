@@ -1,0 +1,138 @@
+"""The core's two ports as data: packing, element order and real meaning."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from nn2rtl.ir import functions as fn
+from nn2rtl.ir import integer as ig
+from nn2rtl.ir.types import IntArray
+from nn2rtl.plan.stages import Plan, StreamType
+from nn2rtl.report.layers import stream_entry
+
+MAX_RANK = 5
+"""Most axes for which an order of axes is searched."""
+
+
+def axis_order(order: IntArray, shape: tuple[int, ...]) -> list[int] | None:
+    """The order in which a stream runs through a tensor's axes, the last one fastest.
+
+    Parameters
+    ----------
+    order : int64 array
+        Element p of the stream is element ``order[p]`` of the flattened tensor.
+    shape : tuple of int
+        The tensor's shape.
+
+    Returns
+    -------
+    list of int or None
+        The axes; None if the stream's order is none of axes.
+    """
+    if len(shape) > MAX_RANK:
+        return None
+    flat = np.arange(len(order)).reshape(shape)
+    for axes in permutations(range(len(shape))):
+        if np.array_equal(flat.transpose(axes).ravel(), order):
+            return list(axes)
+    return None
+
+
+def input_entry(plan: Plan) -> dict[str, Any]:
+    """The input port; see docs/report.md."""
+    spec, _ = plan.graph.spec()
+    source = next(node for node in plan.graph if isinstance(node.op, ig.Input))
+    constants = [*_constants(spec.chain), *_quantizer_constants(spec.quantizer)]
+    return {
+        "name": spec.name,
+        "model_shape": list(spec.shape),
+        **_port(plan.input.result, plan.graph.types[source.name].shape),
+        **_order(spec.order, spec.shape),
+        **_channels(constants, spec.channel_of),
+        "chain": [_step(step) for step in spec.chain],
+        "quantizer": _quantizer(spec.quantizer),
+    }
+
+
+def output_entry(plan: Plan) -> dict[str, Any]:
+    """The output port; see docs/report.md."""
+    _, spec = plan.graph.spec()
+    result = plan.graph.types[plan.graph.outputs[0]]
+    shape = spec.shape if spec.index else (spec.operand_shape or spec.shape)
+    order = None if spec.index else np.argsort(spec.position)
+    return {
+        "name": spec.name,
+        "model_shape": list(spec.shape),
+        "tensor_shape": list(shape),
+        **_port(plan.output.result, result.shape),
+        **(
+            {"axes": None, "order": None} if order is None else _order(order, shape)
+        ),
+        **_channels(_constants(spec.chain), spec.channel_of),
+        "chain": [_step(step) for step in spec.chain],
+        "is_index": spec.index,
+        "softmax_axis": spec.softmax_axis,
+        "argmax_axis": spec.argmax_axis,
+    }
+
+
+def _port(kind: StreamType, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        **stream_entry(kind, shape),
+        "beat_bits": kind.bits,
+        "tdata_bits": 8 * -(-kind.bits // 8),
+    }
+
+
+def _order(order: IntArray, shape: tuple[int, ...]) -> dict[str, Any]:
+    axes = axis_order(order, shape)
+    return {"axes": axes, "order": order.tolist() if axes is None else None}
+
+
+def _channels(constants: list[fn.Channelwise], channel_of: IntArray) -> dict[str, Any]:
+    """How many channels the constants have, and the channel of each element if it is no cycle."""
+    count = max((len(values) for values in constants), default=1)
+    cyclic = count == 1 or np.array_equal(channel_of, np.arange(len(channel_of)) % count)
+    return {"channels": count, "channel_of": None if cyclic else channel_of.tolist()}
+
+
+def _constants(chain: fn.Chain) -> list[fn.Channelwise]:
+    steps = [step for step in chain if isinstance(step, fn.AffineStep)]
+    return [values for step in steps for values in (step.scale, step.offset)]
+
+
+def _quantizer_constants(quantizer: fn.AnyQuantizer) -> list[fn.Channelwise]:
+    if isinstance(quantizer, fn.SignQuantizer):
+        return []
+    return [quantizer.scale, quantizer.zero_point]
+
+
+def _floats(values: fn.Channelwise) -> list[float]:
+    return [float(value) for value in values]
+
+
+def _step(step: fn.Step) -> dict[str, Any]:
+    if isinstance(step, fn.AffineStep):
+        return {
+            "kind": "affine", "scale": _floats(step.scale), "offset": _floats(step.offset)
+        }
+    return {"kind": step.function.value, "scale": None, "offset": None}
+
+
+def _quantizer(quantizer: fn.AnyQuantizer) -> dict[str, Any]:
+    if isinstance(quantizer, fn.SignQuantizer):
+        return {
+            "kind": "sign", "scale": None, "zero_point": None,
+            "low": quantizer.low, "high": quantizer.high, "rounding": None,
+        }
+    return {
+        "kind": "uniform",
+        "scale": _floats(quantizer.scale),
+        "zero_point": _floats(quantizer.zero_point),
+        "low": quantizer.low,
+        "high": quantizer.high,
+        "rounding": quantizer.rounding.value,
+    }
