@@ -55,10 +55,8 @@ def _collect(process: subprocess.Popen[str], lines: queue.Queue[str | float]) ->
 
 
 def _stop(process: subprocess.Popen[str], reader: threading.Thread) -> None:
-    """End the process and all of its group: by interrupt, then by force."""
+    """End the process and all of its group: by interrupt, then by force what is left."""
     for number, seconds in ((signal.SIGINT, _GRACE_SECONDS), (signal.SIGKILL, None)):
-        if not reader.is_alive():
-            return
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         reader.join(seconds)
@@ -128,8 +126,9 @@ def run_process(
             output.append(item)
             if on_line is not None:
                 on_line(item)
-    finally:
+    except BaseException:
         _stop(process, reader)
+        raise
     return ProcessResult(
         status=process.returncode,
         output="\n".join(output),
