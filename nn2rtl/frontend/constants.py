@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nn2rtl.frontend.context import MAX_EXACT, NodeContext
+from nn2rtl.frontend.context import MAX_EXACT, MAX_WEIGHTS, NodeContext, shown
 from nn2rtl.frontend.source import Array, is_integral
 from nn2rtl.frontend.values import Constant, Tensor
 from nn2rtl.ir.exact import exact_sqrt
@@ -17,6 +17,7 @@ from nn2rtl.ir.types import ExactArray, IntArray, IntType, QuantizedConstant, ex
 MAX_WEIGHT_BITS = 16
 _INT16 = 1 << 15
 _MAX_POWER = 16
+_MAX_BITS = 4096  # of numerators and denominators
 
 
 def as_exact(values: Any) -> ExactArray:
@@ -47,7 +48,7 @@ def arithmetic(context: NodeContext) -> Constant | QuantizedConstant:
         "Mul": lambda: a * b,
         "Div": lambda: a / b,
     }
-    result = as_exact(operations[context.node.op]())
+    result = _bounded(context, as_exact(operations[context.node.op]()))
     if is_integral(left) and is_integral(right):  # integers divide towards zero
         result = exact_array(as_exact([int(value) for value in result.ravel()])).reshape(shape)
     return Constant(result)
@@ -87,11 +88,20 @@ def power(context: NodeContext, exponent: Fraction) -> Constant:
         return Constant(roots)
     if exponent.denominator != 1 or abs(exponent) > _MAX_POWER:
         raise context.unsupported(
-            f"exponent {exponent} of a constant", "use 0.5 or a small integer, or fold constants"
+            f"exponent {shown(exponent)} of a constant",
+            "use 0.5 or a small integer, or fold constants",
         )
     if exponent < 0 and any(value == 0 for value in base.ravel()):
         raise context.invalid("negative power of zero")
-    return Constant(as_exact(base ** int(exponent)))
+    return Constant(_bounded(context, as_exact(base ** int(exponent))))
+
+
+def _bounded(context: NodeContext, values: ExactArray) -> ExactArray:
+    """The values, unless repeated products have made them unreasonably long."""
+    for value in values.ravel():
+        if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
+            raise context.unsupported("its exact result has too many digits", "fold constants")
+    return values
 
 
 def full_rank(values: ExactArray, shape: tuple[int, ...]) -> ExactArray:
@@ -170,6 +180,8 @@ def weight_of(context: NodeContext, index: int, channel_axis: int) -> QuantizedC
 
 def _integer_weight(context: NodeContext, constant: Constant) -> QuantizedConstant:
     values = constant.values
+    if values.size > MAX_WEIGHTS:
+        raise context.unsupported(f"{values.size} weights are too many")
     if values.dtype == object:
         whole = all(v.denominator == 1 and abs(v) <= _INT16 for v in values.ravel())
     else:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from math import isfinite, prod
-
-import numpy as np
 
 from nn2rtl.errors import ModelError, UnsupportedError
 from nn2rtl.frontend.source import Array, AttributeValue, SourceNode, SourceTensor
 from nn2rtl.frontend.values import Constant, Tensor, Value
 from nn2rtl.ir.model import ModelGraph, ModelOp
-from nn2rtl.ir.types import ExactArray, QuantizedConstant, RealType, exact_array
+from nn2rtl.ir.types import ExactArray, RealType, exact_array
 
 MAX_TENSOR = 1 << 26  # elements of one sample
 MAX_EXACT = 1 << 22  # elements of a constant in rational arithmetic
+MAX_WEIGHTS = 1 << 24  # elements of a quantized constant
 
 
 @dataclass(frozen=True)
@@ -190,11 +190,9 @@ class NodeContext:
         return Tensor(name, shape, tail or operands[0].tail)
 
 
-def frozen(values: Array) -> Constant:
-    """A constant of the given numbers."""
-    return Constant(np.asarray(values))
-
-
-def is_constant(value: Value | None) -> bool:
-    """Whether a value is known at compile time."""
-    return isinstance(value, Constant | QuantizedConstant)
+def shown(number: Fraction) -> str:
+    """A number of any size for a message."""
+    try:
+        return repr(float(number))
+    except OverflowError:
+        return "a number beyond 1e308"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import isinf
 
 import numpy as np
 
@@ -146,7 +145,9 @@ def clip(context: NodeContext) -> Value:
 def _bound(context: NodeContext, index: int, name: str) -> Fraction | None:
     """A bound of Clip: an attribute up to opset 10, then an input; None if there is none."""
     if context.opset < 11:
-        number: float | Fraction = context.real(name, _UNBOUNDED) if context.has(name) else np.inf
+        if not context.has(name):
+            return None
+        number: float | Fraction = context.real(name, 0.0)
     else:
         if context.optional(index) is None:
             return None
@@ -157,9 +158,8 @@ def _bound(context: NodeContext, index: int, name: str) -> Fraction | None:
         number = number if isinstance(number, Fraction) else np.asarray(number).item()
         if number != number:
             raise context.invalid(f"bound {name!r} is not a number")
-    unbounded = _UNBOUNDED if name == "max" else -_UNBOUNDED
-    if isinstance(number, float) and (isinf(number) or number == unbounded):
-        if isinf(number) and context.has(name) and (number > 0) != (name == "max"):
+    if isinstance(number, float) and abs(number) >= _UNBOUNDED:
+        if (number > 0) != (name == "max"):
             raise context.invalid(f"bound {name!r} is {number}")
         return None
     return Fraction(number)

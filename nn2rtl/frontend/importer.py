@@ -58,7 +58,9 @@ def import_model(model: SourceModel) -> ModelGraph:
     for node in nodes:
         _import_node(node, model, graph, values)
     result = values.get(model.outputs[0])
-    if not isinstance(result, Tensor) or result.name == entry.name:
+    if isinstance(result, Tensor) and result.name == entry.name:
+        raise ModelError(f"output {model.outputs[0]!r} is the input itself: nothing to compute")
+    if not isinstance(result, Tensor):
         raise ModelError(
             f"output {model.outputs[0]!r} is not computed from the network's input",
             remedy="check which tensor is the output",

@@ -7,8 +7,9 @@ from pathlib import Path
 import onnx
 
 from nn2rtl.errors import ModelError, Nn2RtlError, UnsupportedError
-from nn2rtl.frontend.onnx_tensors import decode_tensor, numeric_type
+from nn2rtl.frontend.onnx_tensors import ExternalData, decode_tensor, numeric_type
 from nn2rtl.frontend.source import (
+    Array,
     AttributeValue,
     OtherAttribute,
     SourceInput,
@@ -66,18 +67,18 @@ def _convert(model: onnx.ModelProto, path: Path) -> SourceModel:
             node=str(path),
             remedy=f"export the model with an opset from {_OPSETS[0]} to {_OPSETS[-1]}",
         )
-    folder = path.parent
+    external = ExternalData(path.parent)
     initializers: dict[str, SourceTensor] = {}
     for tensor in graph.initializer:
         if tensor.name in initializers:
             raise ModelError(f"two initializers have the name {tensor.name!r}", node=str(path))
-        initializers[tensor.name] = _tensor(tensor, tensor.name, folder)
+        initializers[tensor.name] = _tensor(tensor, tensor.name, external)
     return SourceModel(
         name=graph.name or path.stem,
         opset=int(opset),
         inputs=tuple(_input(i) for i in graph.input if i.name not in initializers),
         outputs=tuple(output.name for output in graph.output),
-        nodes=tuple(_node(node, folder) for node in graph.node),
+        nodes=tuple(_node(node, external) for node in graph.node),
         initializers=initializers,
     )
 
@@ -94,7 +95,7 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
     return SourceInput(value.name, shape, is_number)
 
 
-def _node(node: onnx.NodeProto, folder: Path) -> SourceNode:
+def _node(node: onnx.NodeProto, external: ExternalData) -> SourceNode:
     label = node.name or node.op_type
     return SourceNode(
         op=node.op_type,
@@ -102,15 +103,25 @@ def _node(node: onnx.NodeProto, folder: Path) -> SourceNode:
         name=node.name,
         inputs=tuple(node.input),
         outputs=tuple(node.output),
-        attributes={a.name: _attribute(a, label, folder) for a in node.attribute},
+        attributes={a.name: _attribute(a, label, external) for a in node.attribute},
     )
 
 
-def _tensor(tensor: onnx.TensorProto, label: str, folder: Path) -> SourceTensor:
-    return SourceTensor(label, lambda: decode_tensor(tensor, label, folder))
+def _tensor(tensor: onnx.TensorProto, label: str, external: ExternalData) -> SourceTensor:
+    def load() -> Array:
+        try:
+            return decode_tensor(tensor, label, external)
+        except Nn2RtlError:
+            raise
+        except Exception as error:  # protobuf decodes lazily, see above
+            raise ModelError(f"tensor {label!r} cannot be read: {error}", remedy=_DAMAGED) from None
+
+    return SourceTensor(label, load)
 
 
-def _attribute(attribute: onnx.AttributeProto, label: str, folder: Path) -> AttributeValue:
+def _attribute(
+    attribute: onnx.AttributeProto, label: str, external: ExternalData
+) -> AttributeValue:
     kinds = onnx.AttributeProto
     match attribute.type:
         case kinds.INT:
@@ -126,7 +137,7 @@ def _attribute(attribute: onnx.AttributeProto, label: str, folder: Path) -> Attr
         case kinds.STRINGS:
             return tuple(value.decode("utf-8", "replace") for value in attribute.strings)
         case kinds.TENSOR:
-            return _tensor(attribute.t, f"{label}.{attribute.name}", folder)
+            return _tensor(attribute.t, f"{label}.{attribute.name}", external)
         case other:
             names = {number: name for name, number in kinds.AttributeType.items()}
             return OtherAttribute(names.get(other, str(other)).lower())

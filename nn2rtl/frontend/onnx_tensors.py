@@ -12,7 +12,8 @@ import onnx
 from nn2rtl.errors import ModelError, UnsupportedError
 from nn2rtl.frontend.source import Array
 
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 1 << 28  # of one tensor
+_MAX_EXTERNAL = 1 << 30  # of all external data
 _BFLOAT16 = onnx.TensorProto.BFLOAT16
 
 # Element type -> (numpy type, field that holds the values unless they are raw).
@@ -33,6 +34,67 @@ _TYPES: dict[int, tuple[str, str]] = {
 }
 
 
+class ExternalData:
+    """Tensor data in files beside the model: inside its folder, and bounded in total.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._left = _MAX_EXTERNAL
+
+    def read(self, tensor: onnx.TensorProto, label: str, size: int) -> bytes:
+        """The bytes of a tensor, `size` of them."""
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        try:
+            offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
+        except ValueError:
+            raise ModelError(
+                f"tensor {label!r} has external data at a position that is not a number"
+            ) from None
+        if length != size or offset < 0:
+            raise ModelError(
+                f"tensor {label!r} needs {size} bytes of external data, not {length} from {offset}",
+                remedy="the file is damaged: export it again",
+            )
+        self._left -= size
+        if self._left < 0:
+            raise UnsupportedError(f"tensor {label!r} exceeds 1 GiB of external data")
+        root = self._folder.resolve()
+        try:
+            path = (root / location).resolve()
+            if not location or not path.is_relative_to(root):
+                raise ModelError(
+                    f"tensor {label!r} has its data in {location!r}, outside the model's folder",
+                    remedy="put the data file beside the model, or save the model as one file",
+                )
+            if not path.is_file():
+                raise ModelError(
+                    f"tensor {label!r} has its data in {location!r}, which does not exist",
+                    remedy="put the data file beside the model, or save the model as one file",
+                )
+            with path.open("rb") as file:
+                available = os.fstat(file.fileno()).st_size
+                file.seek(offset)
+                data: bytes = file.read(size)
+        except (OSError, ValueError, RuntimeError, OverflowError) as error:
+            raise ModelError(
+                f"tensor {label!r} has its data in {location!r}, which cannot be read: {error}"
+            ) from None
+        if len(data) != size:
+            raise ModelError(
+                f"tensor {label!r} needs {size} bytes from {offset} of {location!r}, "
+                f"which has {available}",
+                remedy="copy the data file again",
+            )
+        return data
+
+
 def numeric_type(element_type: int) -> bool:
     """Whether tensors of this ONNX element type can be read."""
     return element_type in _TYPES
@@ -45,7 +107,7 @@ def numpy_type(element_type: int) -> np.dtype[np.generic] | None:
     return np.dtype(_TYPES[element_type][0]) if element_type in _TYPES else None
 
 
-def decode_tensor(tensor: onnx.TensorProto, label: str, folder: Path) -> Array:
+def decode_tensor(tensor: onnx.TensorProto, label: str, external: ExternalData) -> Array:
     """The values of a tensor.
 
     Parameters
@@ -54,8 +116,8 @@ def decode_tensor(tensor: onnx.TensorProto, label: str, folder: Path) -> Array:
         As in the file.
     label : str
         What messages call it.
-    folder : Path
-        Folder of the model, where external data has to be.
+    external : ExternalData
+        Where data outside the model file comes from.
 
     Raises
     ------
@@ -74,9 +136,9 @@ def decode_tensor(tensor: onnx.TensorProto, label: str, folder: Path) -> Array:
     dtype, field = np.dtype(kind[0]), kind[1]
     count = prod(shape)
     if count * dtype.itemsize > _MAX_BYTES:
-        raise UnsupportedError(f"tensor {label!r} of shape {list(shape)} is larger than 1 GiB")
+        raise UnsupportedError(f"tensor {label!r} of shape {list(shape)} is larger than 256 MiB")
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        data = _external(tensor, label, folder, count * dtype.itemsize)
+        data = external.read(tensor, label, count * dtype.itemsize)
         values: Array = np.frombuffer(data, dtype)
     elif tensor.HasField("raw_data"):
         if len(tensor.raw_data) != count * dtype.itemsize:
@@ -116,50 +178,6 @@ def _typed(
     if dtype.kind in "iub" and not np.array_equal(result, values):
         raise ModelError(f"tensor {label!r} has values outside its type {dtype.name}")
     return result
-
-
-def _external(tensor: onnx.TensorProto, label: str, folder: Path, size: int) -> bytes:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    try:
-        offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
-    except ValueError:
-        raise ModelError(
-            f"tensor {label!r} has external data at a position that is not a number"
-        ) from None
-    if length != size or offset < 0:
-        raise ModelError(
-            f"tensor {label!r} needs {size} bytes of external data, not {length} from {offset}",
-            remedy="the file is damaged: export it again",
-        )
-    root = folder.resolve()
-    try:
-        path = (root / location).resolve()
-        if not location or not path.is_relative_to(root):
-            raise ModelError(
-                f"tensor {label!r} has its data in {location!r}, outside the model's folder",
-                remedy="put the data file beside the model, or save the model as one file",
-            )
-        if not path.is_file():
-            raise ModelError(
-                f"tensor {label!r} has its data in {location!r}, which does not exist",
-                remedy="put the data file beside the model, or save the model as one file",
-            )
-        with path.open("rb") as file:
-            available = os.fstat(file.fileno()).st_size
-            file.seek(offset)
-            data: bytes = file.read(size)
-    except (OSError, ValueError, RuntimeError, OverflowError) as error:
-        raise ModelError(
-            f"tensor {label!r} has its data in {location!r}, which cannot be read: {error}"
-        ) from None
-    if len(data) != size:
-        raise ModelError(
-            f"tensor {label!r} needs {size} bytes from {offset} of {location!r}, "
-            f"which has {available}",
-            remedy="copy the data file again",
-        )
-    return data
 
 
 def _type_name(element_type: int) -> str:

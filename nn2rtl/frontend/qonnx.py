@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nn2rtl.frontend.constants import as_exact, full_rank
-from nn2rtl.frontend.context import NodeContext
+from nn2rtl.frontend.context import MAX_WEIGHTS, NodeContext, shown
 from nn2rtl.frontend.quantization import quantize_constant
 from nn2rtl.frontend.registry import STANDARD, handles
 from nn2rtl.frontend.shapes import fit
@@ -59,7 +59,7 @@ def quant(context: NodeContext) -> Value:
     for number in zero_point.ravel():
         if number.denominator != 1 or abs(number) >= _MAX_ZERO_POINT:
             raise context.unsupported(
-                f"zero point {float(number)!r} is not a 32-bit integer",
+                f"zero point {shown(number)} is not a 32-bit integer",
                 "quantize with an integer zero point",
             )
     if bits == 1 and signed:
@@ -113,13 +113,13 @@ def _bit_width(context: NodeContext, limit: int | None) -> int:
     width = widths.pop()
     if width.denominator != 1 or width < 1:
         raise context.unsupported(
-            f"bit width {float(width)!r} is not a positive integer", "use a whole bit width"
+            f"bit width {shown(width)} is not a positive integer", "use a whole bit width"
         )
     most = limit or _MAX_CONSTANT_BITS
     if width > most:
         what = "activations" if limit else "constants"
         raise context.unsupported(
-            f"{int(width)} bits are too many for {what}", f"quantize to {most} bits or fewer"
+            f"{shown(width)} bits are too many for {what}", f"quantize to {most} bits or fewer"
         )
     return int(width)
 
@@ -128,7 +128,7 @@ def _scale(context: NodeContext) -> ExactArray:
     scale = context.exact(1)
     if any(number <= 0 for number in scale.ravel()):
         raise context.invalid(
-            f"scale {float(min(scale.ravel()))!r} is not positive",
+            f"scale {shown(min(scale.ravel()))} is not positive",
             "train longer, or constrain scales to positive numbers",
         )
     if scale.size == 0:
@@ -160,6 +160,8 @@ def _constant_parameter(
 
 def _finite(context: NodeContext) -> Array:
     values = context.numbers(0)
+    if values.size > MAX_WEIGHTS:
+        raise context.unsupported(f"{values.size} constants are too many")
     if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
         raise context.invalid(
             "the constant that it quantizes contains NaN or infinity", "repair the training"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -50,9 +51,9 @@ def quantize_constant(
     """
     shape = values.shape
     with np.errstate(over="ignore", under="ignore"):
-        x = values.astype(np.float64)
-        s = np.broadcast_to(scale.astype(np.float64), shape)
-        z = np.broadcast_to(zero_point.astype(np.float64), shape)
+        x = _floats(values)
+        s = np.broadcast_to(_floats(scale), shape)
+        z = np.broadcast_to(_floats(zero_point), shape)
         # A scale that underflows or overflows float64 leaves everything to the exact path.
         usable = (s > 0) & np.isfinite(s) & np.isfinite(x)
         quotient = np.divide(x, s, out=np.zeros(shape), where=usable)
@@ -66,6 +67,18 @@ def quantize_constant(
     result: IntArray = np.asarray(clipped, dtype=np.int64)
     _settle(result, doubtful, values, scale, zero_point, low, high, rounding)
     return result
+
+
+def _floats(values: Array) -> Array:
+    """The nearest float64 numbers; infinite beyond their range."""
+    try:
+        return values.astype(np.float64)
+    except OverflowError:  # a Fraction beyond the range of float64
+        result = np.full(values.shape, np.inf)
+        for index, value in enumerate(values.ravel()):
+            with suppress(OverflowError):
+                result.ravel()[index] = float(value)
+        return result
 
 
 def _round(real: Array, rounding: Rounding) -> Array:
