@@ -237,6 +237,10 @@ YOSYS = Tool(
     _native_or(_on_path("yosys", ask=("--version",)), (0, 40), _pypi_yosys),
     minimum=(0, 40),
 )
+ICARUS = Tool(
+    "Icarus Verilog", "runs cocotb testbenches where Verilator is missing",
+    _SYSTEM.format("iverilog"), _on_path("iverilog", ask=("-V",)), minimum=(11, 0),
+)
 COCOTB = Tool(
     "cocotb with cocotbext-axi", "Python testbenches around the emitted Verilog",
     'run `pip install "nn2rtl[cocotb]"`', _cocotb, minimum=(2, 0),
@@ -271,6 +275,6 @@ OPENFPGALOADER = Tool(
 def all_tools() -> tuple[Tool, ...]:
     """Every tool, in the order in which `nn2rtl doctor` lists them."""
     return (
-        VERILATOR, GXX, MAKE, PERL, YOSYS, COCOTB, VIVADO, NEXTPNR_XILINX, NEXTPNR_HIMBAECHEL,
-        FASM2FRAMES, XC7FRAMES2BIT, OPENFPGALOADER,
+        VERILATOR, GXX, MAKE, PERL, YOSYS, COCOTB, ICARUS, VIVADO, NEXTPNR_XILINX,
+        NEXTPNR_HIMBAECHEL, FASM2FRAMES, XC7FRAMES2BIT, OPENFPGALOADER,
     )
