@@ -78,6 +78,8 @@ def _with_needs(tool: Tool) -> Iterator[Tool]:
 def next_missing(flow: str, until: Stage, *, has_pins: bool = False) -> Missing | None:
     """What stops ``flow`` first on its way to the end of the stage ``until``, if anything.
 
+    Simulation is on the way only when it is the stage that is wanted: no later stage needs it.
+
     Parameters
     ----------
     flow : str
@@ -97,6 +99,8 @@ def next_missing(flow: str, until: Stage, *, has_pins: bool = False) -> Missing 
             f"unknown flow {flow!r}", remedy=f"choose one of: {', '.join(FLOW_NAMES)}"
         )
     for stage in Stage:
+        if stage is Stage.SIM and until is not Stage.SIM:
+            continue
         if stage is _NEEDS_PINS[flow] and not has_pins:
             return Missing(
                 stage,

@@ -45,8 +45,8 @@ def installed(monkeypatch):
     ("flow", "absent", "until", "has_pins", "stage", "tool"),
     [
         ("vivado", "YOSYS", "bitstream", True, "verilog", "YOSYS"),
-        ("vivado", "VERILATOR", "pnr", False, "sim", "VERILATOR"),
-        ("vivado", "compiler", "pnr", False, "sim", "compiler"),
+        ("vivado", "VERILATOR", "sim", False, "sim", "VERILATOR"),
+        ("vivado", "compiler", "sim", False, "sim", "compiler"),
         ("vivado", "VIVADO", "pnr", False, "synth", "VIVADO"),
         ("openxc7", "FASM2FRAMES", "bitstream", True, "bitstream", "FASM2FRAMES"),
         ("openxc7", "XC7FRAMES2BIT", "bitstream", True, "bitstream", "XC7FRAMES2BIT"),
@@ -83,6 +83,13 @@ def test_bare_core_ends_before_pins(installed):
     for flow, stage in (("vivado", Stage.BITSTREAM), ("openxc7", Stage.PNR)):
         missing = next_missing(flow, Stage.BITSTREAM)
         assert (missing.stage, missing.tool) == (stage, "a board shell")
+
+
+def test_a_missing_simulator_does_not_hide_a_later_stage(installed):
+    installed("YOSYS")
+    assert next_missing("openxc7", Stage.SYNTH) is None
+    assert next_missing("openxc7", Stage.PNR).stage is Stage.PNR
+    assert next_missing("vivado", Stage.BITSTREAM).tool == "VIVADO"
 
 
 def test_unknown_flow():
