@@ -60,6 +60,12 @@ def import_model(model: SourceModel) -> ModelGraph:
     result = values.get(model.outputs[0])
     if isinstance(result, Tensor) and result.name == entry.name:
         raise ModelError(f"output {model.outputs[0]!r} is the input itself: nothing to compute")
+    if result is None and model.outputs[0] in values:
+        raise UnsupportedError(
+            f"output {model.outputs[0]!r} is an output of its operator that is not supported",
+            node=next(node.label for node in nodes if model.outputs[0] in node.outputs),
+            remedy="docs/operators.md lists the supported outputs",
+        )
     if not isinstance(result, Tensor):
         raise ModelError(
             f"output {model.outputs[0]!r} is not computed from the network's input",

@@ -70,17 +70,23 @@ def _convert(model: onnx.ModelProto, path: Path) -> SourceModel:
     external = ExternalData(path.parent)
     initializers: dict[str, SourceTensor] = {}
     for tensor in graph.initializer:
-        if tensor.name in initializers:
-            raise ModelError(f"two initializers have the name {tensor.name!r}", node=str(path))
-        initializers[tensor.name] = _tensor(tensor, tensor.name, external)
+        name = _text(tensor.name)
+        if name in initializers:
+            raise ModelError(f"two initializers have the name {name!r}", node=str(path))
+        initializers[name] = _tensor(tensor, name, external)
     return SourceModel(
-        name=graph.name or path.stem,
+        name=_text(graph.name) or path.stem,
         opset=int(opset),
         inputs=tuple(_input(i) for i in graph.input if i.name not in initializers),
-        outputs=tuple(output.name for output in graph.output),
+        outputs=tuple(_text(output.name) for output in graph.output),
         nodes=tuple(_node(node, external) for node in graph.node),
         initializers=initializers,
     )
+
+
+def _text(value: str | bytes) -> str:
+    """A string field; protobuf hands out bytes where a file has invalid UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8")
 
 
 def _input(value: onnx.ValueInfoProto) -> SourceInput:
@@ -92,18 +98,18 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
             for d in tensor.shape.dim
         )
     is_number = numeric_type(tensor.elem_type) and tensor.elem_type != onnx.TensorProto.BOOL
-    return SourceInput(value.name, shape, is_number)
+    return SourceInput(_text(value.name), shape, is_number)
 
 
 def _node(node: onnx.NodeProto, external: ExternalData) -> SourceNode:
-    label = node.name or node.op_type
+    label = _text(node.name) or _text(node.op_type)
     return SourceNode(
-        op=node.op_type,
-        domain=node.domain,
-        name=node.name,
-        inputs=tuple(node.input),
-        outputs=tuple(node.output),
-        attributes={a.name: _attribute(a, label, external) for a in node.attribute},
+        op=_text(node.op_type),
+        domain=_text(node.domain),
+        name=_text(node.name),
+        inputs=tuple(map(_text, node.input)),
+        outputs=tuple(map(_text, node.output)),
+        attributes={_text(a.name): _attribute(a, label, external) for a in node.attribute},
     )
 
 

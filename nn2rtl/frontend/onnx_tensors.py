@@ -50,7 +50,7 @@ class ExternalData:
     def read(self, tensor: onnx.TensorProto, label: str, size: int) -> bytes:
         """The bytes of a tensor, `size` of them."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
+        location = str(entries.get("location", ""))
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
         except ValueError:

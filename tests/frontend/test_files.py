@@ -172,11 +172,19 @@ def test_bad_external_data(write, build_model, tmp_path, entries, message):
     refuses(path, message)
 
 
-def test_external_data_is_bounded_in_total(write, build_model, tmp_path):
+def test_large_external_tensor(write, build_model, tmp_path):
     with (tmp_path / "sparse.bin").open("wb") as file:
         file.truncate(1 << 30)
     content = external(build_model, dims=(1 << 27,), location="sparse.bin")
     refuses(write(content), "larger than 256 MiB", UnsupportedError)
+
+
+def test_external_data_is_bounded_in_total(write, build_model, tmp_path, monkeypatch):
+    (tmp_path / "data.bin").write_bytes(bytes(16))
+    path = write(external(build_model, location="data.bin"))
+    load(path)
+    monkeypatch.setattr("nn2rtl.frontend.onnx_tensors._MAX_EXTERNAL", 15)
+    refuses(path, "exceeds 1 GiB of external data", UnsupportedError)
 
 
 def test_damaged_tensor_that_nothing_needs_is_ignored(write, build_model):
