@@ -193,7 +193,7 @@ def _requantize_wide(op: ig.Requantize) -> Callable[..., Array]:
         y = total >> op.shift
         if op.half_even:
             y -= (y << op.shift == total) & y & 1
-        return np.clip(y, op.low, op.high)
+        return np.asarray(np.clip(y, op.low, op.high))
 
     return compute
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nn2rtl.errors import OptionsError
 from nn2rtl.ir.types import IntArray
 from nn2rtl.plan.stages import Plan, StreamType
-from nn2rtl.sim import cocotb_run, verilator
+from nn2rtl.sim import verilator
 from nn2rtl.sim.beats import pack_beats, unpack_beats
 
 ENGINES = ("verilator", "cocotb")
@@ -122,6 +122,8 @@ def run_stream(
         "waves": waves,
     }
     if engine == "cocotb":
+        from nn2rtl.sim import cocotb_run
+
         if stalls.gap or stalls.reset_after_beats:
             raise OptionsError("cocotb runs have neither gaps nor resets", remedy="use verilator")
         result = cocotb_run.build(verilog, trace=waves is not None).run(beats, wanted, **common)

@@ -175,6 +175,6 @@ def fork_latency(depth: int) -> int:
 def _silence(part: Any) -> None:
     part._MustUse__silence = True
     for inner in vars(part).values():
-        for piece in inner if isinstance(inner, list) else [inner]:
+        for piece in inner if isinstance(inner, list | tuple) else [inner]:
             if isinstance(piece, wiring.Component):
                 _silence(piece)

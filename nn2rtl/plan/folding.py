@@ -49,7 +49,7 @@ def layer_cycles(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> int:
     beats = operand.size // folding.simd
     if isinstance(op, ig.Conv):
         outputs, height, width, inputs = op.weight.shape
-        steps = height * width * (inputs // folding.simd) * (outputs // folding.pe)
+        steps = int(height * width * (inputs // folding.simd) * (outputs // folding.pe))
         return max(positions * steps, beats)
     if isinstance(op, ig.MaxPool | ig.SumPool):
         return max(positions * op.window.taps * (operand.channels // folding.simd), beats)
