@@ -126,6 +126,8 @@ def _utilisation(report: dict[str, Any]) -> Html:
 def _cycles(report: dict[str, Any]) -> Html:
     layers = report["layers"]
     slowest = max((layer["cycles"] for layer in layers), default=0)
+    interval, _ = tx.cycles(report, "interval_cycles")
+    hot = "slowest: sets the interval" if interval == slowest else "slowest"
     rows = [
         Row(
             tx.clean(layer["name"]),
@@ -136,7 +138,7 @@ def _cycles(report: dict[str, Any]) -> Html:
     ]
     return _section(
         "Busy cycles of each layer",
-        legend(("hot", "slowest: sets the interval"), ("main", "others")),
+        legend(("hot", hot), ("main", "others")),
         bar_chart("Busy cycles an inference", rows),
     )
 
@@ -169,7 +171,7 @@ def _layer_resources(report: dict[str, Any]) -> Html:
     note = f"Not used by any layer: {', '.join(unused)}." if unused else ""
     return _section(
         "Resources of each layer", legend(*known), element("div", *panels, class_="columns"),
-        element("p", note) if note else "",
+        element("p", note, class_="after") if note else "",
     )
 
 
@@ -196,7 +198,7 @@ def _layer_table(report: dict[str, Any]) -> Html:
     return _section(
         "Layers",
         element("div", table, class_="scroll", role="region", tabindex="0", aria_label="Layers"),
-        element("p", f"Resources {source}.", class_="legend"),
+        element("p", f"Resources {source}.", class_="after"),
     )
 
 
@@ -229,7 +231,7 @@ def _layer_cells(layer: dict[str, Any]) -> list[Html]:
           for s in (operand, result)),
         num(weights),
         num(tx.number(layer["macs"]) if layer["macs"] else tx.UNKNOWN),
-        element("td", tx.requantizer(layer["requantizer"])),
+        element("td", tx.requantizer(layer["requantizer"]), class_="wrap"),
         num(tx.number(layer["cycles"])),
         num(depth_text),
         *(num(tx.number(used[key])) for key in _LAYER_RESOURCES),

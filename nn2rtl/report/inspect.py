@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
-from nn2rtl.ir.model import ModelGraph
 from nn2rtl.plan.streams import layers
 from nn2rtl.report import text as tx
 from nn2rtl.report.layers import kind_of, requantizer_entry, type_entry, window_text, work
 
 
-def inspect_data(net: ModelGraph, graph: ig.IntegerGraph) -> dict[str, Any]:
+def inspect_data(graph: ig.IntegerGraph) -> dict[str, Any]:
     """Layers, totals and the meaning of input and output, JSON-serialisable.
 
     Parameters
     ----------
-    net : ModelGraph
-        The model as its file means it.
     graph : IntegerGraph
         What the hardware computes, with requantizers chosen.
     """
@@ -57,7 +55,6 @@ def inspect_data(net: ModelGraph, graph: ig.IntegerGraph) -> dict[str, Any]:
     spec, out = graph.spec()
     source = next(node for node in graph if isinstance(node.op, ig.Input))
     return {
-        "model": net.name,
         "layers": rows,
         "macs": sum(row["macs"] for row in rows),
         "weights": sum(row["weights"] for row in rows),
@@ -77,14 +74,34 @@ def inspect_data(net: ModelGraph, graph: ig.IntegerGraph) -> dict[str, Any]:
     }
 
 
-def print_inspection(net: ModelGraph, graph: ig.IntegerGraph, console: Console) -> None:
-    """Print `inspect_table` with a headline and what input and output mean."""
-    data = inspect_data(net, graph)
-    console.print(Text(tx.clean(data["model"]), style="bold"))
+def print_inspection(
+    graph: ig.IntegerGraph, report: dict[str, Any], console: Console
+) -> None:
+    """Print layers and what input and output mean.
+
+    Parameters
+    ----------
+    graph : IntegerGraph
+        What the hardware computes.
+    report : dict
+        From `make_report`, of at least a plan.
+    console : Console
+        Where to; 100 columns are enough.
+    """
+    data = inspect_data(graph)
+    latency, interval = (report["predicted"][f"{key}_cycles"] for key in ("latency", "interval"))
+    console.print(Text(tx.clean(report["model"]["name"]), style="bold"))
     console.print(
         f"{len(data['layers'])} layers, {data['macs']:,} multiply-accumulates, "
         f"{data['weights']:,} weights ({data['weight_bits'] / 8192:,.1f} KiB)",
         highlight=False,
+    )
+    console.print(
+        Text(
+            f"planned for {tx.clean(report['board']['title'])} at "
+            f"{tx.number(report['clock_mhz'])} MHz: latency {latency:,} cycles, "
+            f"interval {interval:,} cycles"
+        )
     )
     for port in ("input", "output"):
         entry = data[port]
@@ -96,12 +113,12 @@ def print_inspection(net: ModelGraph, graph: ig.IntegerGraph, console: Console) 
         )
         console.print(line)
     console.print()
-    console.print(inspect_table(net, graph))
+    console.print(inspect_table(graph))
 
 
-def inspect_table(net: ModelGraph, graph: ig.IntegerGraph) -> Table:
+def inspect_table(graph: ig.IntegerGraph) -> Table:
     """Layers with shapes, widths, work, and what each becomes in hardware."""
-    table = Table(pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", overflow="fold", min_width=10)
     table.add_column("operation", min_width=9)
     table.add_column("operand")
@@ -110,10 +127,10 @@ def inspect_table(net: ModelGraph, graph: ig.IntegerGraph) -> Table:
     table.add_column("MACs", justify="right")
     table.add_column("sum", no_wrap=True)
     table.add_column("requantizer")
-    for row in inspect_data(net, graph)["layers"]:
+    for row in inspect_data(graph)["layers"]:
         weights = tx.UNKNOWN
         if row["weights"]:
-            weights = f"{row['weights']:,} × {row['weight_bits']} bit"
+            weights = f"{row['weights']:,}×{row['weight_bits']} bit"
         table.add_row(
             Text(tx.clean(row["name"])),
             " ".join(filter(None, (row["kind"], row["window"] if row["kind"] != "dense" else ""))),

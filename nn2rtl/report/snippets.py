@@ -132,7 +132,8 @@ def _output_code(port: dict[str, Any]) -> list[str]:
             f"    x = np.exp(x - x.max(axis={axis}, keepdims=True))",
             f"    x = x / x.sum(axis={axis}, keepdims=True)",
         ]
-    return [*lines, f"    return x.reshape({model_shape})"]
+    same = port["argmax_axis"] is None and tuple(port["tensor_shape"]) == model_shape
+    return [*lines, "    return x" if same else f"    return x.reshape({model_shape})"]
 
 
 def _to_stream(port: dict[str, Any], side: str) -> str:

@@ -13,7 +13,7 @@ CSS = """
 body{margin:0;background:var(--page);color:var(--text);
  font:15px/1.5 Inter,system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;
  font-variant-numeric:tabular-nums}
-main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}
+main{max-width:1280px;margin:0 auto;padding:28px 20px 60px}
 h1{font-size:26px;line-height:1.25;margin:0;overflow-wrap:anywhere;font-weight:650;
  letter-spacing:-.01em}
 h2{font-size:17px;margin:0 0 12px;font-weight:650}
@@ -40,10 +40,12 @@ section{padding:18px 20px;margin-top:16px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:16px;
  margin-top:16px}
 .pair section{margin-top:0;min-width:0}
-.bars{list-style:none;margin:0;padding:0}
-.bars li{display:grid;grid-template-columns:minmax(96px,30%) 1fr minmax(84px,auto);gap:12px;
- align-items:center;padding:3px 0}
-.bars .label{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;font-size:14px}
+.bars{list-style:none;margin:0;padding:0;display:grid;column-gap:12px;
+ grid-template-columns:fit-content(34%) 1fr auto}
+.bars li{display:grid;grid-column:1/-1;grid-template-columns:subgrid;align-items:center;
+ padding:3px 0}
+.bars .label{min-width:70px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;
+ font-size:14px}
 .bars .label small{color:var(--dim);margin-left:6px}
 .bars .value{text-align:right;font-size:13px;color:var(--dim);white-space:nowrap}
 svg{display:block}
@@ -57,18 +59,21 @@ table{border-collapse:collapse;width:100%;font-size:13.5px}
 th{text-align:left;color:var(--dim);font-weight:600;border-bottom:1px solid var(--line)}
 td{border-bottom:1px solid var(--line)}
 tr:last-child td{border-bottom:0}
-th,td{padding:6px 14px 6px 0;vertical-align:top;white-space:nowrap}
+th,td{padding:6px 12px 6px 0;vertical-align:top;white-space:nowrap}
+th:last-child,td:last-child{padding-right:2px}
 .num{text-align:right}
-.wrap{white-space:normal;overflow-wrap:anywhere;min-width:150px}
+td .pill{margin:0;padding:0 9px;font-size:13px}
+.wrap{white-space:normal;overflow-wrap:anywhere;min-width:120px}
 td small{display:block;color:var(--dim);max-width:230px;overflow:hidden;text-overflow:ellipsis}
 tr.slow td:first-child{box-shadow:inset 3px 0 0 var(--hot);padding-left:10px}
 dl{display:grid;grid-template-columns:auto 1fr;gap:4px 16px;margin:0;font-size:14px}
 dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere;min-width:0}
 .plain{margin:0;padding-left:18px;font-size:14px}
 .plain li{overflow-wrap:anywhere}
+.after{margin:12px 0 0;color:var(--dim);font-size:13px}
 footer{color:var(--dim);font-size:13px;margin-top:22px}
 @media (max-width:560px){main{padding:18px 12px 40px}section{padding:14px}h1{font-size:21px}
- .bars li{grid-template-columns:1fr auto;gap:1px 10px;padding:5px 0}
+ .bars{grid-template-columns:1fr auto}.bars li{row-gap:2px;padding:5px 0}
  .bars svg{grid-column:1/3;grid-row:2}.tiles{grid-template-columns:1fr 1fr;gap:8px}
  .tile{padding:10px 12px}.tile b{font-size:18px}}
 @media print{body{background:#fff}section,.tile{break-inside:avoid}}

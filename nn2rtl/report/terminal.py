@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from nn2rtl.report import text as tx
+from nn2rtl.report.inspect import print_inspection
+
+__all__ = ["headline", "layer_table", "print_inspection", "print_summary", "resource_table"]
 
 _STYLES = {True: "bold green", False: "bold red", None: "yellow"}
 
@@ -65,7 +69,10 @@ def headline(report: dict[str, Any]) -> Text:
 
 def resource_table(report: dict[str, Any]) -> Table:
     """Predicted and synthesized resources next to what the board has."""
-    table = Table(title="Resources", title_justify="left", title_style="bold")
+    table = Table(
+        title="Resources", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("")
     for name in ("predicted", "synthesized", "board", "used"):
         table.add_column(name, justify="right")
@@ -93,7 +100,7 @@ def layer_table(report: dict[str, Any]) -> Table:
     source = "synthesized" if synthesized else "predicted"
     table = Table(
         title=f"Layers (resources {source}; the slowest in bold)",
-        title_justify="left", title_style="bold", pad_edge=False,
+        title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
     )
     table.add_column("layer", no_wrap=True, max_width=22, overflow="ellipsis")
     table.add_column("kind", no_wrap=True)

@@ -69,7 +69,7 @@ def requantizer(entry: dict[str, Any]) -> str:
     """A requantizer in a few words, with the widths of its constants."""
     form = entry["form"]
     if form == "thresholds":
-        return f"{entry['levels']} thresholds of {entry['threshold_bits']} bit"
+        return f"{entry['levels']} steps of {entry['threshold_bits']} bit"
     if form == "shift":
         return f"+{entry['bias_bits']} bit >>{entry['shift']}"
     if form == "multiply-add-shift":

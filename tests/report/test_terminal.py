@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from nn2rtl.design import Design
-from nn2rtl.report.inspect import inspect_data, print_inspection
-from nn2rtl.report.terminal import print_summary
+from nn2rtl.report.inspect import inspect_data
+from nn2rtl.report.terminal import print_inspection, print_summary
 
 NAMES = ["residual", "classifier", "image", "hostile"]
 
@@ -42,17 +42,17 @@ def test_summary_of_wrong_hardware(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_inspection(designs: dict[str, Design], name: str) -> None:
+def test_inspection(
+    designs: dict[str, Design], reports: dict[str, dict[str, Any]], name: str
+) -> None:
     terminal, out = console()
-    design = designs[name]
-    print_inspection(design.model, design.graph, terminal)
+    print_inspection(designs[name].graph, reports[name], terminal)
     assert max(map(len, out.getvalue().splitlines())) <= 100
     assert "\x1b" not in out.getvalue()
 
 
 def test_inspected_layers(designs: dict[str, Design]) -> None:
-    design = designs["residual"]
-    data = inspect_data(design.model, design.graph)
+    data = inspect_data(designs["residual"].graph)
     rows = {row["name"]: row for row in data["layers"]}
     # The names that options take for single layers; reshapes and fused steps are none.
     assert list(rows) == ["residual", "sum", "pool", "fc"]
