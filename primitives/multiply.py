@@ -48,7 +48,8 @@ class LutMultiplier(Pipe):
 
     One operand is recoded in Booth digits of radix 4 (-2 to 2; A. D. Booth 1951, O. L. MacSorley
     1961); for each digit a row is added in a carry chain, whose LUT6 also selects the multiple, so
-    a product takes about ``(w_long + 1) * ceil(w_short / 2)`` LUTs. `c` is added for nothing.
+    a product takes about ``(w_long + 1) * ceil(w_short / 2)`` LUTs. A `c` that is no wider than the
+    other factor is added for nothing; for a wide one an adder behind the product takes fewer LUTs.
 
     Parameters
     ----------

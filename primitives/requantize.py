@@ -44,8 +44,8 @@ class Requantizer(Pipe):
 
     1. The product. Where no lane's multiplier changes from fold to fold: shifts and additions,
        ``max(constant_sum_depth([M], B))`` cycles over the lanes, with the bias if that does not
-       change either. Otherwise a multiplier in LUTs, `lut_multiplier_latency` cycles with the bias,
-       or (`use_dsp`) factor and product registers, 2 cycles.
+       change either. Otherwise a multiplier in LUTs, `lut_multiplier_latency` cycles, or factor
+       and product registers (`use_dsp`), 2 cycles.
     2. The bias, 1 cycle, where it is not in the product and not 0 throughout.
     3. The limits, 1 cycle, where a result could exceed them, and always with `half_even`.
 
@@ -128,7 +128,7 @@ class Requantizer(Pipe):
         self.clips = [self._clip(bounds, low, high) for bounds in self.sum_bounds]
 
         self._shift_add = all(_constant(row) for row in self.multiplier)
-        fused = all(_constant(row) for row in self.bias) if self._shift_add else not use_dsp
+        fused = self._shift_add and all(_constant(row) for row in self.bias)
         biased = any(value for row in self.bias for value in row)
         self._bias_in_product = biased and fused
         self._bias_stage = biased and not fused
@@ -237,23 +237,17 @@ class Requantizer(Pipe):
     ) -> list[Value]:
         shape = self._factor_shape()
         factors = self._table(m, "multiplier", self.multiplier, shape, valid)
-        summand_shape, biases = None, None
-        if self._bias_in_product:
-            summand_shape = self._bias_shape()
-            biases = self._table(m, "bias", self.bias, summand_shape, valid)
         products: list[Value] = []
         for lane, value in enumerate(values):
-            unit = LutMultiplier(acc_shape, shape, summand_shape)
+            unit = LutMultiplier(acc_shape, shape)
             m.submodules[f"product_{lane}"] = unit
             m.d.comb += [
                 unit.i.valid.eq(valid),
                 unit.i.payload.a.eq(value),
                 unit.i.payload.b.eq(factors[lane]),
             ]
-            if biases is not None:
-                m.d.comb += unit.i.payload.c.eq(biases[lane])
-            bounds = shape_containing(*self.sum_bounds[lane])
-            products.append(named(m, unit.o.payload, bounds, f"biased_{lane}"))
+            bounds = shape_containing(*self.product_bounds[lane])
+            products.append(named(m, unit.o.payload, bounds, f"product_of_{lane}"))
         return products
 
     def _dsp_products(

@@ -2,15 +2,21 @@
 """Requantizer against its formula, and against numbers rounded as fractions."""
 
 import random
+import re
+from collections import Counter
 from fractions import Fraction
 
 import pytest
-from amaranth.hdl import Shape, signed, unsigned
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Shape, Signal, Value, signed, unsigned
 
+from nn2rtl.boards.yosys import run_yosys
 from nn2rtl.primitives.credits import CreditedPipe
-from nn2rtl.primitives.multiply import lut_multiplier_latency
+from nn2rtl.primitives.multiply import LutMultiplier, lut_multiplier_latency
 from nn2rtl.primitives.pipe import shape_bounds
 from nn2rtl.primitives.requantize import Requantizer
+from nn2rtl.primitives.thresholds import Thresholds
+from nn2rtl.primitives.weighted_sum import WeightedSum
 
 
 def formula(acc, m, b, shift, low, high, half_even=False):
@@ -59,11 +65,11 @@ EXHAUSTIVE = [
     (signed(6), signed(4), 1, [-1], [0], 3, -4, 4, 1),
     (signed(6), signed(5), 1, [0], [-5], 0, -16, 15, 1),
     (unsigned(5), signed(5), 1, [16], [-9], 4, -16, 15, 2),
-    (signed(6), signed(4), 1, [3, -5], [7, 1], 4, -8, 7, 2),
+    (signed(6), signed(4), 1, [3, -5], [7, 1], 4, -8, 7, 3),
     (signed(6), signed(4), 2, [3, 5, 3, 5], [7, 1, 2, -3], 4, -8, 7, 3),
     (signed(6), signed(4), 1, [1, 1, 1], [7, 1, -9], 1, -5, 6, 2),
     (unsigned(5), unsigned(3), 2, [1, 2, 3, 0], [0], 3, 0, 7, 2),
-    (unsigned(5), unsigned(8), 1, [3, 7], [5, 2], 0, 0, 255, 1),
+    (unsigned(5), unsigned(8), 1, [3, 7], [5, 2], 0, 0, 255, 2),
 ]
 
 
@@ -115,7 +121,7 @@ def test_wide(stream_bench, pack, unpack, lanes, channels, use_dsp):
                  accs, in_range=in_range, use_dsp=use_dsp)  # fmt: skip
     if channels > lanes:
         lut = lut_multiplier_latency(signed(21), unsigned(20))
-        assert pipe.latency == (4 if use_dsp else lut + 1)
+        assert pipe.latency == (2 if use_dsp else lut) + 2  # bias, limits
 
 
 def test_range_narrows_and_saves_the_clip_stage(stream_bench, pack, unpack):
@@ -153,3 +159,61 @@ def test_refusals(changes, message):
                 "bias": [0], "shift": 1, "low": -8, "high": 7, **changes}  # fmt: skip
     with pytest.raises(ValueError, match=message):
         Requantizer(**settings)
+
+
+def synthesized(pipes, folder):
+    """Map pipes to 7-series cells, each with ports of its own; return how many of each kind."""
+    top = Module()
+    ports = []
+    for k, pipe in enumerate(pipes):
+        top.submodules += pipe
+        for name, port in (("i", pipe.i), ("o", pipe.o)):
+            payload = Value.cast(port.payload)
+            valid = Signal(name=f"{name}{k}_valid")
+            data = Signal(len(payload), name=f"{name}{k}_data")
+            pairs = [(port.valid, valid), (payload, data)]
+            top.d.comb += [a.eq(b) if name == "i" else b.eq(a) for a, b in pairs]
+            ports += [valid, data]
+    design = folder / "design.il"
+    design.write_text(rtlil.convert(top, ports=ports))
+    run_yosys(
+        "read_rtlil design.il\nrename -hide w:*\n"
+        "synth_xilinx -family xc7 -top top -abc9 -flatten -noiopad -noclkbuf\n"
+        "write_verilog -noattr netlist.v",
+        folder, expect=["netlist.v"], inputs={"design.il": design},
+    )  # fmt: skip
+    netlist = (folder / "netlist.v").read_text()
+    cells = Counter(re.findall(r"^  ([A-Z]\w+) (?:#\(|_|\\)", netlist, re.MULTILINE))
+    assert cells["FDRE"]
+    return cells
+
+
+@pytest.mark.slow
+def test_dsp_blocks_only_where_asked_for(tmp_path):
+    rng = random.Random(0)
+    ms = [rng.randint(1 << 14, 1 << 15) for _ in range(600)]
+    shapes = (signed(20), signed(8))
+    cells = synthesized(
+        [
+            LutMultiplier(signed(20), signed(16)),
+            Requantizer(*shapes, 1, ms[:4], [5], 24, -128, 127),
+            Requantizer(*shapes, 1, ms, [7], 24, -128, 127),
+            Requantizer(*shapes, 2, ms[:2], [5], 24, -128, 127, use_dsp=True),
+            Thresholds(signed(20), unsigned(2), 1, [sorted(ms[k : k + 3]) for k in range(40)], 0,
+                       [False]),
+            WeightedSum([signed(8), signed(8)], signed(28), 1, ms[:2]),
+        ],
+        tmp_path,
+    )  # fmt: skip
+    assert not cells["DSP48E1"]
+    assert cells["RAMB18E1"] + cells["RAMB36E1"] >= 1  # the 600 factors
+    cells = synthesized([Requantizer(*shapes, 1, ms[:4], [5], 24, -128, 127, use_dsp=True)],
+                        tmp_path)  # fmt: skip
+    assert cells["DSP48E1"] == 1
+
+
+@pytest.mark.slow
+def test_product_takes_a_lut_for_each_bit_of_a_row(tmp_path):
+    cells = synthesized([LutMultiplier(signed(21), signed(20))], tmp_path)
+    luts = sum(count for kind, count in cells.items() if kind.startswith("LUT"))
+    assert luts <= 22 * 10 + 10
