@@ -36,7 +36,16 @@ getattr(get_runner(call["simulator"]), call["method"])(**call["arguments"])
 _VERILATOR_ARGS = (
     "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--output-split-cfuncs", "500",
     "--x-initial", "unique", "--x-assign", "unique",
+    # cocotb's runner makes every signal public, which forbids most optimization of a large core.
+    "--no-public-flat-rw",
 )  # fmt: skip
+_PUBLIC = f"""\
+`verilator_config
+public_flat_rw -module "{TOP}" -var "clk"
+public_flat_rw -module "{TOP}" -var "rst"
+public_flat_rw -module "{TOP}" -var "s_axis_*"
+public_flat_rw -module "{TOP}" -var "m_axis_*"
+"""
 
 
 def build(verilog: str | Path, *, trace: bool = False) -> CocotbSimulator:
@@ -67,7 +76,7 @@ def build(verilog: str | Path, *, trace: bool = False) -> CocotbSimulator:
     if simulator == "verilator":
         arguments["build_args"] = _VERILATOR_ARGS
     place = cache.entry(
-        "cocotb", text, json.dumps(arguments), simulator, tool.version_text,
+        "cocotb", text, json.dumps(arguments), _PUBLIC, simulator, tool.version_text,
         cocotb.version_text, sys.prefix,
     )  # fmt: skip
 
@@ -75,8 +84,12 @@ def build(verilog: str | Path, *, trace: bool = False) -> CocotbSimulator:
         folder.mkdir()
         source = folder / "design.v"
         source.write_text(text)
+        sources = [str(source)]
+        if simulator == "verilator":
+            (folder / "public.vlt").write_text(_PUBLIC)
+            sources.insert(0, str(folder / "public.vlt"))
         status, log = _call(
-            simulator, "build", {**arguments, "sources": [str(source)], "build_dir": str(folder)}
+            simulator, "build", {**arguments, "sources": sources, "build_dir": str(folder)}
         )
         if status:
             errors = re.findall(r"^.*(?:%Error|\berror\b).*$", log, re.MULTILINE)
