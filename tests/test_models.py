@@ -13,7 +13,8 @@ from nn2rtl.ir.model import MatMul
 from nn2rtl.simulation import Stalls
 
 NAMES = [
-    "digits_mlp", "digits_cnn", "tfc_1w1a", "tfc_1w2a", "tfc_2w2a", "jettagging", "kws_w3a3", "rn06",
+    "digits_mlp", "digits_cnn", "tfc_1w1a", "tfc_1w2a", "tfc_2w2a", "jettagging", "kws_w3a3",
+    "rn06",
 ]  # fmt: skip
 
 
@@ -126,7 +127,9 @@ def test_keyword_differences_stem_from_one_float32_tie(real_model):
     assert patched == 1
     y = nn2rtl.compile(net).emulate(data["x_int8"] * data["x_scale"])
     np.testing.assert_allclose(y, data["y"], atol=1e-3)
-    assert (y.argmax(axis=1) == data["y"].argmax(axis=1)).all()
+    ours, theirs = y.argmax(axis=1), data["y"].argmax(axis=1)
+    rows = np.flatnonzero(ours != theirs)
+    assert (y[rows, ours[rows]] == y[rows, theirs[rows]]).all()  # equal logits
 
 
 def float32_weights(path, values, scale):

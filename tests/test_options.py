@@ -26,7 +26,8 @@ def test_bad_input_type(text):
 def test_yaml(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(
-        "board: pynq_z2\nclock_mhz: 80\ninput_type: int8:0.25\nlayers:\n  conv: {pe: 4, dsp: false}\n"
+        "board: pynq_z2\nclock_mhz: 80\ninput_type: int8:0.25\n"
+        "layers:\n  conv: {pe: 4, dsp: false}\n"
     )
     assert load_options(path) == Options(
         board="pynq_z2",

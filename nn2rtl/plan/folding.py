@@ -190,7 +190,9 @@ class FoldingSearch:
                 high = middle
             else:
                 low = middle + 1
-        return self.at(targets[low], budget)
+        # Some layer may not reach the target; the others then need not be faster than that one.
+        slowest = max(c.cycles for c in self.at(targets[low], budget).values())
+        return self.at(slowest, budget)
 
 
 def _area(cost: Resources) -> float:
