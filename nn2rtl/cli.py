@@ -19,7 +19,7 @@ from nn2rtl.errors import Nn2RtlError, SimulationError
 from nn2rtl.options import InputType, Options, load_options
 
 Command = Callable[..., Any]
-_out = Console()
+_out = Console(width=None if sys.stdout.isatty() else 110)
 _err = Console(stderr=True)
 
 

@@ -54,7 +54,9 @@ def load(path: str | Path) -> ModelGraph:
     ModelError, UnsupportedError
         If the file is no such model; the message says what to do.
     """
-    return frontend.load(path)
+    net = frontend.load(path)
+    net.name = Path(path).stem  # exporters call every graph the same
+    return net
 
 
 def integer_graph(net: ModelGraph, input_type: InputType | None = None) -> ig.IntegerGraph:

@@ -72,6 +72,7 @@ def import_model(model: SourceModel) -> ModelGraph:
             remedy="check which tensor is the output",
         )
     graph.outputs = [result.name]
+    graph.output_names = [model.outputs[0]]
     return graph
 
 

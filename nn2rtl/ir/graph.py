@@ -48,12 +48,19 @@ class Graph(Generic[OpT, TypeT]):
     ----------
     name : str
         Name of the network.
+    nodes, types : dict
+        Nodes in order, and the type of each node's tensor.
+    outputs : list of str
+        Nodes whose tensors are the network's outputs.
+    output_names : list of str
+        What the model calls them.
     """
 
     name: str
     nodes: dict[str, Node[OpT]] = field(default_factory=dict)
     types: dict[str, TypeT] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    output_names: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Node[OpT]]:
         return iter(self.nodes.values())

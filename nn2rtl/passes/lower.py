@@ -371,7 +371,7 @@ class _Handlers(Lowering):
         repeats = tensor.size // tensor.channels
         self.result.outputs = [out]
         self.result.output = ig.OutputSpec(
-            name,
+            self.graph.output_names[0] if self.graph.output_names else name,
             self.graph.types[name].shape,
             value.position.ravel(),
             value.chain,

@@ -2,7 +2,7 @@
 
 A folded layer takes ``positions x (inputs / SIMD) x (outputs / PE)`` cycles an inference. For a
 target interval each layer takes the cheapest folding that meets it; the least target whose design
-fits the budget wins.
+fits the budget wins. Layers that could be slower than the slowest are given twice its rate.
 """
 
 from __future__ import annotations
@@ -190,9 +190,11 @@ class FoldingSearch:
                 high = middle
             else:
                 low = middle + 1
-        # Some layer may not reach the target; the others then need not be faster than that one.
-        slowest = max(c.cycles for c in self.at(targets[low], budget).values())
-        return self.at(slowest, budget)
+        # Some layer may not reach the target. The others then need not be faster than that one,
+        # but at twice its rate they add little to the latency.
+        bottleneck = max(c.cycles for c in self.at(targets[low], budget).values())
+        quick = self.at(bottleneck // 2, budget)
+        return quick if fits(quick) else self.at(bottleneck, budget)
 
 
 def _area(cost: Resources) -> float:

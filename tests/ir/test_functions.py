@@ -1,6 +1,6 @@
 """Thresholds against the definition of the functions, in rational arithmetic."""
 
-from fractions import Fraction as F
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +23,7 @@ def reached(value, row, decreasing):
 @settings(max_examples=150, deadline=None)
 @given(
     chain=st.lists(STEPS, max_size=3),
-    scale=st.fractions(F(1, 64), 8, max_denominator=64),
+    scale=st.fractions(Fraction(1, 64), 8, max_denominator=64),
     zero=st.integers(-3, 3),
     low=st.integers(-9, 1),
     levels=st.integers(1, 20),
@@ -32,10 +32,10 @@ def reached(value, row, decreasing):
     size=st.integers(0, 60),
 )
 def test_thresholds_equal_the_function(chain, scale, zero, low, levels, rounding, start, size):
-    quantizer = fn.Quantizer((scale,), (F(zero),), low, low + levels, rounding)
+    quantizer = fn.Quantizer((scale,), (Fraction(zero),), low, low + levels, rounding)
     row, decreasing = fn.thresholds(tuple(chain), quantizer, 0, start, start + size)
     for x in range(start, start + size + 1):
-        expected = fn.quantize(quantizer, fn.evaluate(tuple(chain), F(x), 0), 0)
+        expected = fn.quantize(quantizer, fn.evaluate(tuple(chain), Fraction(x), 0), 0)
         assert low + reached(x, row, decreasing) == expected
 
 
@@ -54,8 +54,8 @@ def test_thresholds_equal_the_function(chain, scale, zero, low, levels, rounding
     ],
 )
 def test_ties_of_each_rounding(rounding, expected):
-    quantizer = fn.Quantizer((F(1),), (F(0),), -8, 8, rounding)
-    assert [fn.quantize(quantizer, F(k, 2), 0) for k in range(-4, 5)] == [
+    quantizer = fn.Quantizer((Fraction(1),), (Fraction(0),), -8, 8, rounding)
+    assert [fn.quantize(quantizer, Fraction(k, 2), 0) for k in range(-4, 5)] == [
         round(k / 2) if rounding is Rounding.HALF_EVEN else e
         for k, e in zip(range(-4, 5), expected)
     ]
@@ -67,12 +67,12 @@ def test_sign_quantizer_takes_zero_as_positive():
 
 
 def test_affine_steps_merge():
-    first = fn.affine((F(2), F(3)), (F(1),))
-    chain = fn.extend((first,), fn.affine((F(5),), (F(7), F(8))))
-    assert chain == (fn.AffineStep((F(10), F(15)), (F(12), F(13))),)
+    first = fn.affine((Fraction(2), Fraction(3)), (Fraction(1),))
+    chain = fn.extend((first,), fn.affine((Fraction(5),), (Fraction(7), Fraction(8))))
+    assert chain == (fn.AffineStep((Fraction(10), Fraction(15)), (Fraction(12), Fraction(13))),)
 
 
 def test_increasing_counts_signs():
-    minus, relu = fn.affine((F(-1),), (F(0),)), fn.FunctionStep(Function.RELU)
+    minus, relu = fn.affine((Fraction(-1),), (Fraction(0),)), fn.FunctionStep(Function.RELU)
     assert not fn.increases((minus, relu))
     assert fn.increases((minus, relu, minus))
