@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from os import cpu_count
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from nn2rtl.ir.types import IntArray, IntTensor
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+
+_CHUNK = 1 << 17  # elements quantized at a time: they stay in the cache
 
 
 def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
@@ -53,7 +57,9 @@ def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
             node=spec.name,
             remedy=f"the model takes [samples, {', '.join(map(str, spec.shape))}]",
         )
-    flat = x.reshape(len(x), size)[:, spec.order]
+    flat = x.reshape(len(x), size)
+    if (spec.order[1:] < spec.order[:-1]).any():  # streamed in another order
+        flat = flat[:, spec.order]
     if x.dtype.kind in "iub":
         if flat.size and (flat.min() < tensor.type.low or flat.max() > tensor.type.high):
             raise InputError(
@@ -67,7 +73,17 @@ def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
         raise InputError(
             "input array holds NaN or infinity", node=spec.name, remedy="clean the data"
         )
-    return _quantize_real(spec, flat.astype(np.float64))
+    result = np.empty(flat.shape, dtype=np.int64)
+    rows = max(1, _CHUNK // size)
+    starts = range(0, len(flat), rows)
+
+    def part(start: int) -> None:
+        chunk = flat[start : start + rows].astype(np.float64)
+        result[start : start + rows] = _quantize_real(spec, chunk)
+
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        list(pool.map(part, starts))
+    return result
 
 
 def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
@@ -78,14 +94,19 @@ def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
         result = (exact >= 0).astype(np.int64)
         close = np.abs(exact) < 1e-6 * max(1.0, np.abs(flat).max(initial=0.0))
     else:
-        scale = _per_element(spec.quantizer.scale, spec.channel_of)
-        zero = _per_element(spec.quantizer.zero_point, spec.channel_of)
-        position = np.clip(exact / scale + zero, low - 1.0, high + 1.0)
-        result = np.clip(np.rint(position), low, high).astype(np.int64)
+        position = exact / _per_element(spec.quantizer.scale, spec.channel_of)
+        if any(spec.quantizer.zero_point):
+            position += _per_element(spec.quantizer.zero_point, spec.channel_of)
+        np.clip(position, low - 1.0, high + 1.0, out=position)
+        rounded = np.rint(position)
         if spec.quantizer.rounding is model.Rounding.HALF_EVEN:
-            close = np.abs(np.abs(position - np.rint(position)) - 0.5) < 1e-6
+            position -= rounded
+            close = np.abs(position, out=position) > 0.5 - 1e-6
         else:
             close = np.ones(position.shape, dtype=np.bool_)
+        result = np.clip(rounded, low, high, out=rounded).astype(np.int64)
+    if not close.any():
+        return result
     known: dict[tuple[int, float], int] = {}
     for sample, element in zip(*np.nonzero(close), strict=True):
         number, channel = float(flat[sample, element]), int(spec.channel_of[element])

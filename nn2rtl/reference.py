@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.graph import Node
 from nn2rtl.ir.types import IntArray, IntTensor
 
 Array = npt.NDArray[Any]
+
+_BATCH_ELEMENTS = 1 << 20  # of the largest tensor in a batch: a few megabytes, as caches hold
 
 
 class Reference:
@@ -40,25 +43,27 @@ class Reference:
         self.source = next(node.name for node in graph if isinstance(node.op, ig.Input))
         self.last_use = {name: i for i, (_, inputs, _) in enumerate(self.steps) for name in inputs}
 
-    def run(self, stream: IntArray, batch: int = 256) -> IntArray:
+    def run(self, stream: IntArray) -> IntArray:
         """Integer outputs for integer inputs.
+
+        Batches run on all cores, each with a single-threaded BLAS: products of the size of one
+        layer do not gain from more threads.
 
         Parameters
         ----------
         stream : int array [samples, elements]
             Inputs in stream order.
-        batch : int
-            Samples computed at a time by each thread.
 
         Returns
         -------
         int64 array [samples, elements]
             Outputs in stream order.
         """
+        batch = min(max(_BATCH_ELEMENTS // _largest(self.graph), 16), 4096)
         parts = [stream[i : i + batch] for i in range(0, len(stream), batch)]
         if len(parts) <= 1:
             return self._run(stream)
-        with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(cpu_count() or 1) as pool:
             return np.concatenate(list(pool.map(self._run, parts)))
 
     def tensors(self, stream: IntArray) -> Iterator[tuple[str, IntArray]]:
@@ -81,6 +86,17 @@ class Reference:
                     del values[used]
         result = values[self.graph.outputs[0]]
         return result.reshape(len(stream), -1).astype(np.int64)
+
+
+def _largest(graph: ig.IntegerGraph) -> int:
+    """Elements of the largest tensor of one sample, windows spread out included."""
+    sizes = [tensor.size for tensor in graph.types.values()]
+    for node in graph:
+        if isinstance(node.op, ig.Conv | ig.MaxPool | ig.SumPool):
+            height, width, _ = graph.types[node.name].shape
+            channels = graph.types[node.inputs[0]].channels
+            sizes.append(height * width * node.op.window.taps * channels)
+    return max(sizes)
 
 
 def _prepare(graph: ig.IntegerGraph, node: Node[ig.IntOp]) -> Callable[..., Array]:
