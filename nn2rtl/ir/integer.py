@@ -104,6 +104,14 @@ class WeightedSum:
     weights: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Definition:
+    """What a step function was derived from: real functions of each channel, and a quantizer."""
+
+    chain: Chain
+    quantizer: AnyQuantizer
+
+
 @dataclass(frozen=True, eq=False)
 class Thresholds:
     """A step function: `low` plus the number of thresholds that the operand reaches.
@@ -117,11 +125,14 @@ class Thresholds:
         decreasing channels if it is at most as great.
     decreasing : bool array
         [channels or 1].
+    definition : Definition, optional
+        Where it comes from, for checks and explanations.
     """
 
     low: int
     values: IntArray
     decreasing: npt.NDArray[np.bool_]
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True, eq=False)

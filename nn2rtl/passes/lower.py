@@ -145,7 +145,8 @@ class _Handlers(Lowering):
         # Levels that no operand reaches, or that every one does, are not built.
         values = values[:, least - quantizer.low : greatest - quantizer.low]
         result = IntTensor(tensor.shape, IntType(least, greatest))
-        op = ig.Thresholds(least, values, np.array(senses, dtype=np.bool_))
+        definition = ig.Definition(value.chain, quantizer)
+        op = ig.Thresholds(least, values, np.array(senses, dtype=np.bool_), definition)
         name = self.append(node.name, op, (value.name,), result, node.source)
         return Value(name, value.position, chain)
 
