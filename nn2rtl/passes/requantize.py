@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nn2rtl.ir import integer as ig
-from nn2rtl.ir.types import IntArray
+from nn2rtl.ir.types import IntArray, IntType
 
 MAX_SHIFT = 36
 _PAIRS = 256  # levels of which all pairs are examined; beyond, ends only and a full check
@@ -62,7 +62,8 @@ def choose_requantizers(graph: ig.IntegerGraph) -> ig.IntegerGraph:
         if isinstance(op, ig.Thresholds):
             found = requantizer(op, *ig.ranges(graph, node.inputs[0]))
             if found is not None:
-                if _is_identity(found) and node.name not in graph.outputs:
+                operand = graph.types[node.inputs[0]].type
+                if _is_identity(found, operand) and node.name not in graph.outputs:
                     renamed[node.name] = inputs[0]
                     continue
                 op = found
@@ -70,9 +71,10 @@ def choose_requantizers(graph: ig.IntegerGraph) -> ig.IntegerGraph:
     return result
 
 
-def _is_identity(op: ig.Requantize) -> bool:
+def _is_identity(op: ig.Requantize, operand: IntType) -> bool:
     flat = (op.multiplier == 1).all() and (op.bias == 0).all()
-    return bool(op.shift == 0 and flat and not op.half_even)
+    clips = operand.low < op.low or operand.high > op.high
+    return bool(op.shift == 0 and flat and not op.half_even and not clips)
 
 
 def requantizer(

@@ -1,0 +1,170 @@
+"""Small networks of every kind of layer, built here: hardware equals the model, to the cycle."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import nn2rtl
+from nn2rtl.build import check_simulation
+from nn2rtl.ir import model
+from nn2rtl.ir.graph import Graph
+from nn2rtl.ir.types import IntType, QuantizedConstant, RealType, exact_array
+from nn2rtl.plan.schedule import DeadlockError
+from nn2rtl.plan.stages import ForkStage
+from nn2rtl.plan.timing import Schedule
+from nn2rtl.simulation import Stalls
+
+SMALL = {"interval_cycles": 4000}
+
+
+class Network:
+    """A model graph, layer by layer, with random weights."""
+
+    def __init__(self, shape, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.graph = Graph("test")
+        self.name = self.graph.append("image", model.Input(), (), RealType(shape))
+        self.quantize(4, signed=True)
+
+    @property
+    def shape(self):
+        return self.graph.types[self.name].shape
+
+    def append(self, hint, op, shape, *others):
+        inputs = (self.name, *others)
+        self.name = self.graph.append(hint, op, inputs, RealType(tuple(shape)))
+        return self
+
+    def quantize(self, bits, *, signed, scale=Fraction(1, 4), zero=0):
+        low = -(1 << (bits - 1)) if signed else 0
+        op = model.Quantize(
+            exact_array(scale), exact_array(zero), low, low + (1 << bits) - 1
+        )
+        return self.append("quant", op, self.shape)
+
+    def weight(self, shape, bits=3):
+        high = (1 << (bits - 1)) - 1
+        values = self.rng.integers(-high, high, shape, endpoint=True)
+        one = (shape[0],) + (1,) * (len(shape) - 1)
+        scale = exact_array(self.rng.integers(1, 9, one)) / 16
+        return QuantizedConstant(values, scale, exact_array(np.zeros(one, int)), IntType(-high, high))
+
+    def conv(self, outputs, kernel, stride=1, pad=0, dilation=1):
+        channels, height, width = self.shape
+        extent = (kernel - 1) * dilation + 1
+        size = [(n + 2 * pad - extent) // stride + 1 for n in (height, width)]
+        op = model.Conv(
+            self.weight((outputs, channels, kernel, kernel)),
+            exact_array(self.rng.integers(-9, 9, outputs)) / 8,
+            (stride, stride), (pad,) * 4, (dilation, dilation), 1,
+        )
+        return self.append("conv", op, (outputs, *size))
+
+    def norm(self):
+        channels = self.shape[0]
+        shape = (channels,) + (1,) * (len(self.shape) - 1)
+        scale = exact_array(self.rng.integers(-5, 6, shape)) / 4
+        offset = exact_array(self.rng.integers(-20, 20, shape)) / 8
+        return self.append("norm", model.Affine(scale, offset), self.shape)
+
+    def apply(self, function):
+        return self.append("act", model.Elementwise(function), self.shape)
+
+    def pool(self, kind, kernel, stride, pad=0):
+        channels, height, width = self.shape
+        size = [(n + 2 * pad - kernel) // stride + 1 for n in (height, width)]
+        op = kind((kernel, kernel), (stride, stride), (pad,) * 4)
+        return self.append("pool", op, (channels, *size))
+
+    def add(self, other):
+        return self.append("add", model.Add(), self.shape, other)
+
+    def flatten(self):
+        return self.append("flatten", model.Reshape(), (int(np.prod(self.shape)),))
+
+    def dense(self, outputs):
+        (inputs,) = self.shape
+        weight = self.weight((outputs, inputs))
+        turned = QuantizedConstant(weight.values.T, weight.scale.T, weight.zero_point.T, weight.type)
+        return self.append("dense", model.MatMul(turned), (outputs,))
+
+    def done(self, options=SMALL):
+        self.graph.outputs = [self.name]
+        return nn2rtl.compile(self.graph, options=options)
+
+
+def residual():
+    """Two convolutions around which the input of the first is added."""
+    net = Network((4, 7, 6)).conv(4, 3, pad=1).quantize(4, signed=False)
+    skip = net.name
+    net.conv(6, 3, pad=1).norm().quantize(3, signed=True, scale=Fraction(1, 2))
+    net.conv(4, 3, pad=1).quantize(4, signed=True, scale=Fraction(3, 4))
+    net.add(skip).quantize(5, signed=True)
+    return net.pool(model.AveragePool, 2, 2).quantize(4, signed=True).flatten().dense(3)
+
+
+NETWORKS = {
+    "strides and odd pads": lambda: (
+        Network((3, 9, 8), 1).conv(4, 3, stride=2, pad=1).norm().quantize(4, signed=True)
+        .conv(5, 2, dilation=2).quantize(5, signed=True).flatten().dense(4)
+    ),
+    "pooling": lambda: (
+        Network((4, 8, 8), 2).pool(model.MaxPool, 3, 2, pad=1).conv(6, 1).apply(model.Function.RELU)
+        .quantize(5, signed=False).pool(model.MaxPool, 2, 2).conv(3, 2).quantize(9, signed=True)
+    ),
+    "activations": lambda: (
+        Network((6,), 3).dense(8).apply(model.Function.TANH)
+        .quantize(6, signed=True, scale=Fraction(1, 32)).dense(5).norm()
+        .apply(model.Function.SIGMOID).quantize(8, signed=False, scale=Fraction(1, 256))
+        .dense(4).quantize(16, signed=True, scale=Fraction(1, 1000))
+    ),
+    "argmax": lambda: Network((12,), 4).dense(6).quantize(6, signed=True).append(
+        "best", model.ArgMax(0, False), ()
+    ),
+    "residual": residual,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network(name):
+    design = NETWORKS[name]().done()
+    x = np.random.default_rng(7).normal(scale=1.5, size=(20, *design.graph.spec()[0].shape))
+    run = design.simulate(x)
+    assert run.mismatches == 0
+    check_simulation(design, run)
+    assert len(np.unique(run.outputs, axis=0)) > 1
+    stalled = design.simulate(x, stalls=Stalls(idle=0.3, backpressure=0.5, seed=2))
+    assert stalled.mismatches == 0
+    beats = design.planned.plan.input.result.beats
+    reset = design.simulate(x[:3], stalls=Stalls(reset_after_beats=beats + beats // 2 + 1))
+    check_simulation(design, reset)
+
+
+def test_a_smaller_skip_fifo_slows_the_network_or_deadlocks_it():
+    plan = residual().done().planned.plan
+    (fork,) = (stage for stage in plan.stages if isinstance(stage, ForkStage))
+    reader, depth = max(fork.branches, key=lambda branch: branch[1])
+    assert depth > 2
+    before = Schedule(plan, 4).solve()
+
+    def with_depth(places):
+        branches = tuple((r, places if r == reader else d) for r, d in fork.branches)
+        smaller = replace(fork, branches=branches)
+        stages = tuple(smaller if stage is fork else stage for stage in plan.stages)
+        return Schedule(replace(plan, stages=stages), 4).solve()
+
+    same = with_depth(depth + 5)
+    assert np.array_equal(same.output_cycles, before.output_cycles)
+    slower = with_depth(depth - 1)
+    assert slower.output_cycles[-1] > before.output_cycles[-1]
+    with pytest.raises(DeadlockError):
+        with_depth(max(2, depth // 4))
+
+
+def test_hardware_of_a_larger_and_of_the_planned_skip_fifo_agree():
+    """The prediction holds in simulation: the planned depth is enough."""
+    design = residual().done()
+    x = np.random.default_rng(1).normal(size=(6, 4, 7, 6))
+    check_simulation(design, design.simulate(x))
