@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from model_executor import run_graph
 
 import nn2rtl
 from nn2rtl.build import check_simulation
@@ -87,7 +88,8 @@ class Network:
     def dense(self, outputs):
         (inputs,) = self.shape
         weight = self.weight((outputs, inputs))
-        turned = QuantizedConstant(weight.values.T, weight.scale.T, weight.zero_point.T, weight.type)
+        parts = (part.T for part in (weight.values, weight.scale, weight.zero_point))
+        turned = QuantizedConstant(*parts, weight.type)
         return self.append("dense", model.MatMul(turned), (outputs,))
 
     def done(self, options=SMALL):
@@ -131,6 +133,8 @@ NETWORKS = {
 def test_network(name):
     design = NETWORKS[name]().done()
     x = np.random.default_rng(7).normal(scale=1.5, size=(20, *design.graph.spec()[0].shape))
+    # All constants are dyadic, so that float64 computes what the model means exactly.
+    np.testing.assert_array_equal(design.emulate(x), run_graph(design.model, x))
     run = design.simulate(x)
     assert run.mismatches == 0
     check_simulation(design, run)
