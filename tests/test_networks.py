@@ -50,7 +50,8 @@ class Network:
         values = self.rng.integers(-high, high, shape, endpoint=True)
         one = (shape[0],) + (1,) * (len(shape) - 1)
         scale = exact_array(self.rng.integers(1, 9, one)) / 16
-        return QuantizedConstant(values, scale, exact_array(np.zeros(one, int)), IntType(-high, high))
+        zero = exact_array(np.zeros(one, int))
+        return QuantizedConstant(values, scale, zero, IntType(-high, high))
 
     def conv(self, outputs, kernel, stride=1, pad=0, dilation=1):
         channels, height, width = self.shape

@@ -1,4 +1,4 @@
-"""Every quantizer of real networks, for every reachable accumulator, against rational arithmetic."""
+"""Quantizers of real networks, for every reachable accumulator, against rational arithmetic."""
 
 from fractions import Fraction
 
