@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +24,31 @@ def read_array(path: Path) -> npt.NDArray[Any]:
     remedy = "give a numpy .npy file, or a .npz file that holds an array x"
     try:
         loaded = np.load(path, allow_pickle=False)
+        array = loaded if isinstance(loaded, np.ndarray) else _member(loaded, path, remedy)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(
             f"inputs cannot be read: {error.strerror or error}", node=str(path), remedy=remedy
         ) from None
-    except (ValueError, EOFError, zipfile.BadZipFile):
+    except MemoryError:
+        raise InputError(
+            "inputs do not fit the memory", node=str(path), remedy="give fewer samples"
+        ) from None
+    except Exception:  # of a damaged file, numpy, zipfile and zlib raise nearly anything
         raise InputError("inputs are no numpy array", node=str(path), remedy=remedy) from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = list(loaded.files)
+    return array
+
+
+def _member(archive: Any, path: Path, remedy: str) -> npt.NDArray[Any]:
+    with archive:
+        names = list(archive.files)
         name = "x" if "x" in names else names[0] if len(names) == 1 else None
         if name is None:
             raise InputError(
                 f"holds the arrays {', '.join(names) or '(none)'}", node=str(path), remedy=remedy
             )
-        try:
-            return np.asarray(loaded[name])
-        except ValueError:
-            raise InputError("inputs are no numpy array", node=str(path), remedy=remedy) from None
+        return np.asarray(archive[name])
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> Path:
