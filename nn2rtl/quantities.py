@@ -39,7 +39,8 @@ def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
     Raises
     ------
     InputError
-        On a wrong shape or type, on values that are not finite, and on integers out of range.
+        On a wrong shape or type, without samples, on values that are not finite, and on integers
+        out of range.
     """
     x = np.asarray(x)
     if x.dtype.kind not in "fiub":
@@ -57,11 +58,15 @@ def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
             node=spec.name,
             remedy=f"the model takes [samples, {', '.join(map(str, spec.shape))}]",
         )
+    if not len(x):
+        raise InputError(
+            "input array holds no samples", node=spec.name, remedy="give at least one"
+        )
     flat = x.reshape(len(x), size)
     if (spec.order[1:] < spec.order[:-1]).any():  # streamed in another order
         flat = flat[:, spec.order]
     if x.dtype.kind in "iub":
-        if flat.size and (flat.min() < tensor.type.low or flat.max() > tensor.type.high):
+        if flat.min() < tensor.type.low or flat.max() > tensor.type.high:
             raise InputError(
                 f"integers from {flat.min()} to {flat.max()} are out of the input's range "
                 f"{tensor.type.low} to {tensor.type.high}",
@@ -79,7 +84,8 @@ def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
 
     def part(start: int) -> None:
         chunk = flat[start : start + rows].astype(np.float64)
-        result[start : start + rows] = _quantize_real(spec, chunk)
+        with np.errstate(over="ignore"):  # infinity is clipped as any large number is
+            result[start : start + rows] = _quantize_real(spec, chunk)
 
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
         list(pool.map(part, starts))
