@@ -159,7 +159,8 @@ class _Run:
             if missing is not None:
                 note = f"{missing.stage}: needs {missing.tool}; {missing.how_to_get}"
                 self.stages.append((stage.value, "skipped", None, note))
-                if self.until == stage or (self.until is not None and stage is not Stage.SIM):
+                is_needed = stage in (self.until, Stage.VERILOG)
+                if is_needed or (self.until is not None and stage is not Stage.SIM):
                     return ToolError(f"stage {stage} needs {missing.tool}",
                                      remedy=missing.how_to_get)
                 if stage is Stage.SIM:
