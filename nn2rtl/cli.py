@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from amaranth.hdl import UnusedElaboratable
 from rich.console import Console
 from rich.table import Table
 
 import nn2rtl
-from nn2rtl.errors import Nn2RtlError, SimulationError
+from nn2rtl.errors import Nn2RtlError, OptionsError, SimulationError
 from nn2rtl.options import InputType, Options, load_options
 
 Command = Callable[..., Any]
@@ -93,7 +98,14 @@ def _planned(
         config, input_type=input_type, board=board, clock_mhz=clock_mhz,
         interval_cycles=interval_cycles, dsp=False if no_dsp else None,
     )
-    return nn2rtl.compile(nn2rtl.load(model), options=options)
+    design = nn2rtl.compile(nn2rtl.load(model), options=options)
+    reached = design.planned.timing.interval_cycles
+    if options.interval_cycles is not None and reached > options.interval_cycles:
+        raise OptionsError(
+            f"the design for an interval of {options.interval_cycles} cycles takes {reached}",
+            remedy=f"allow {reached} cycles",
+        )
+    return design
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -133,7 +145,10 @@ def emulate(
     """Compute outputs with the exact integer model, bit for bit as the hardware does."""
     from nn2rtl.arrays import read_array, write_array
     from nn2rtl.design import Emulator, integer_graph
+    from nn2rtl.files import check_writable
 
+    if output is not None:
+        check_writable(output)
     options = _options(config, input_type=input_type)
     emulator = Emulator(integer_graph(nn2rtl.load(model), options.input_type))
     y = emulator.emulate(read_array(inputs), raw=raw)
@@ -162,15 +177,27 @@ def simulate(
 ) -> None:
     """Run the generated Verilog cycle by cycle and compare it with the integer model."""
     from nn2rtl.arrays import read_array, write_array
+    from nn2rtl.files import check_writable
 
-    x = read_array(inputs)[:samples]
+    for path in (output, waves):
+        if path is not None:
+            check_writable(path)
+    x = read_array(inputs)
     with _progress("planning", as_json) as tell:
         design = _planned(model, **plan)
+        design.stream(x)  # complain about the inputs before the long steps
+        spec, _ = design.graph.spec()
+        if x.shape != spec.shape:  # else it is one sample, without a batch axis
+            x = x[:samples]
         tell("elaborating, writing Verilog")
-        design.stream(x[:1])  # complain about the inputs before the long steps
         _ = design.verilog
         tell(f"simulating with {engine}")
-        run = design.simulate(x, engine=engine, raw=raw, waves=waves)
+        try:
+            run = design.simulate(x, engine=engine, raw=raw, waves=waves)
+        except KeyboardInterrupt:
+            if waves is not None and waves.is_file():
+                waves.unlink()  # it ends in the middle of a line
+            raise
     files = [] if waves is None else [str(waves)]
     if output is not None:
         write_array(output, run.outputs)
@@ -312,6 +339,13 @@ def doctor(as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line; one line for each error, and its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters of a table
+            stream.reconfigure(errors="replace")
+    # An error or an interrupt in the middle of a design is no news to Amaranth's authors.
+    warnings.simplefilter("ignore", UnusedElaboratable)
+    # End child processes and remove temporary files after `kill` as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli(standalone_mode=False)
     except Nn2RtlError as error:
@@ -329,6 +363,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("NN2RTL_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            click.echo("nn2rtl: no space is left; free some on the disk written to", err=True)
+            sys.exit(1)
         click.echo(
             f"nn2rtl: internal error: {type(error).__name__}: {error}; this is a defect, please "
             "report it (NN2RTL_DEBUG=1 shows where)",
