@@ -20,6 +20,7 @@ from nn2rtl.errors import InputError, OutputError
 from nn2rtl.files import write_whole
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
+from nn2rtl.ir.graph import Graph
 from nn2rtl.ir.model import ModelGraph, Rounding
 from nn2rtl.ir.types import IntArray, IntType
 from nn2rtl.ir.verify import verify
@@ -141,6 +142,10 @@ def compile(
     OptionsError
         If an option is wrong.
     """
+    if not isinstance(net, Graph):
+        raise InputError(
+            f"{net!r} is not a loaded network", remedy="load it first: nn2rtl.load(path)"
+        )
     if options is None:
         options = Options()
     elif not isinstance(options, Options):

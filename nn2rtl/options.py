@@ -115,6 +115,10 @@ class Options:
     interval_cycles: int | None = None
     layers: Mapping[str, LayerOptions] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        _check_values({k: v for k, v in given.items() if v is not None}, "options")
+
     def merged(self, **changes: Any) -> Options:
         """The same with those changes that are not None."""
         return replace(self, **{k: v for k, v in changes.items() if v is not None})
@@ -151,11 +155,13 @@ def load_options(path: str | Path) -> Options:
 def options_from(data: Any, origin: str = "configuration") -> Options:
     """Options from a mapping such as a YAML file holds; see `load_options`."""
     known = _checked(data, Options, origin)
-    if "input_type" in known:
+    if isinstance(known.get("input_type"), str):
         known["input_type"] = InputType.parse(known["input_type"])
     if "layers" in known:
         known["layers"] = {
-            str(name): LayerOptions(**_checked(entry, LayerOptions, f"{origin}, layer {name}"))
+            str(name): entry
+            if isinstance(entry, LayerOptions)
+            else LayerOptions(**_checked(entry, LayerOptions, f"{origin}, layer {name}"))
             for name, entry in known["layers"].items()
         }
     return Options(**known)
@@ -164,11 +170,11 @@ def options_from(data: Any, origin: str = "configuration") -> Options:
 _KINDS: dict[str, tuple[type | tuple[type, ...], str, Any]] = {
     "board": (str, "a name", lambda v: bool(v)),
     "clock_mhz": ((int, float), "a number of MHz from 1 to 1000", lambda v: 1 <= v <= 1000),
-    "input_type": (str, "a type and scale such as int8:0.0078125", lambda v: True),
+    "input_type": ((str, InputType), "a type and scale such as int8:0.0078125", lambda v: True),
     "dsp": (bool, "true or false", lambda v: True),
     "utilization": ((int, float), "a number above 0, at most 1", lambda v: 0 < v <= 1),
     "interval_cycles": (int, "a positive whole number", lambda v: v > 0),
-    "layers": (dict, "a mapping of layer names to choices", lambda v: True),
+    "layers": (Mapping, "a mapping of layer names to choices", lambda v: True),
     "pe": (int, "a positive whole number", lambda v: v > 0),
     "simd": (int, "a positive whole number", lambda v: v > 0),
 }
@@ -180,13 +186,19 @@ def _checked(data: Any, kind: type, origin: str) -> dict[str, Any]:
         raise OptionsError(
             f"{data!r} is not a mapping", node=origin, remedy=f"known keys: {', '.join(names)}"
         )
-    for key, value in data.items():
+    for key in data:
         if key not in names:
             raise OptionsError(
                 f"unknown key {key!r}", node=origin, remedy=f"known keys: {', '.join(names)}"
             )
+    _check_values(data, origin)
+    return dict(data)
+
+
+def _check_values(data: Mapping[str, Any], origin: str) -> None:
+    """Check the kind and range of each value."""
+    for key, value in data.items():
         types, wanted, valid = _KINDS[key]
         is_flag = isinstance(value, bool)
         if not isinstance(value, types) or is_flag != (types is bool) or not valid(value):
             raise OptionsError(f"{key} is {value!r}", node=origin, remedy=f"it must be {wanted}")
-    return dict(data)

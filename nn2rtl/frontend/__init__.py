@@ -19,7 +19,7 @@ _QONNX = "export the network as QONNX (Brevitas export_qonnx, or qonnx from QKer
 
 # Files of other kinds, by their first bytes.
 _FOREIGN = (
-    (b"PK\x03\x04", "a zip archive (PyTorch or Keras)"),
+    (b"PK\x03\x04", "a zip archive (numpy, PyTorch or Keras)"),
     (b"\x89HDF", "an HDF5 file (Keras)"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )

@@ -27,6 +27,7 @@ from nn2rtl.ir.types import IntArray, IntType
 
 MAX_SHIFT = 36
 _PAIRS = 256  # levels of which all pairs are examined; beyond, ends only and a full check
+_HALF_EVEN_WORTH = 3  # bits of the multiplier that the check for ties must save
 MAX_THRESHOLD_LEVELS = 15  # up to 4 bits, comparing costs less than multiplying
 
 
@@ -98,11 +99,11 @@ def requantizer(
     """
     if op.values.shape[0] == 1:
         low, high = low.min(keepdims=True), high.max(keepdims=True)
-    half_even = False
-    found = _scalings(op, low, high, half_even)
-    if found is None:
-        half_even = True
-        found = _scalings(op, low, high, half_even)
+    plain, even = (_scalings(op, low, high, half_even) for half_even in (False, True))
+    half_even = plain is None or (
+        even is not None and _width(even) + _HALF_EVEN_WORTH <= _width(plain)
+    )
+    found = even if half_even else plain
     if found is None:
         return None
     shift = max(s.shift for s in found)
@@ -115,6 +116,12 @@ def requantizer(
     if (bias == bias[0]).all() and (multiplier == multiplier[0]).all():
         multiplier, bias = multiplier[:1], bias[:1]
     return ig.Requantize(multiplier, bias, shift, op.low, op.low + op.values.shape[1], half_even)
+
+
+def _width(scalings: list[Scaling]) -> int:
+    """Bits of the widest multiplier once all have the same shift."""
+    shift = max(s.shift for s in scalings)
+    return max((abs(s.multiplier) << (shift - s.shift)).bit_length() for s in scalings)
 
 
 def _scalings(

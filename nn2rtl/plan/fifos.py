@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from nn2rtl.plan.components import stage_latency
+from nn2rtl.plan.schedule import DeadlockError
 from nn2rtl.plan.stages import AnyStage, ConvStage, ForkStage, Plan, PoolStage
 from nn2rtl.plan.streams import complete_forks
-from nn2rtl.plan.timing import Schedule
+from nn2rtl.plan.timing import Schedule, Timing
 
 BRANCH_DEPTH = 2
 INFERENCES = 4
@@ -18,8 +21,8 @@ def with_depths(plan: Plan) -> Plan:
 
     An output FIFO behind an engine covers the engine's own latency at the rate at which it can
     yield outputs. Of the branches of a fork the one with the longest way to the output sets the
-    pace, with a shallow FIFO; the FIFOs of the others get exactly the depth that the schedule
-    uses when they are unlimited.
+    pace, with a shallow FIFO; the FIFOs of the others get the least depth with which every beat
+    leaves as early as with unlimited ones.
     """
     plan = replace(plan, stages=tuple(_covered(stage) for stage in plan.stages))
     plan = complete_forks(plan, BRANCH_DEPTH)
@@ -32,19 +35,38 @@ def with_depths(plan: Plan) -> Plan:
     }
     if not short:
         return plan
-    peaks = Schedule(plan, INFERENCES, frozenset(short)).solve().peaks
+    ideal = Schedule(plan, INFERENCES, frozenset(short)).solve()
+    for edge in sorted(short):
+        plan = with_branch(plan, *edge, max(BRANCH_DEPTH, ideal.peaks[edge]))
+    for edge in sorted(short):
+        low, high = BRANCH_DEPTH, max(BRANCH_DEPTH, ideal.peaks[edge])
+        while low < high:
+            middle = (low + high) // 2
+            if _as_early(with_branch(plan, *edge, middle), ideal):
+                high = middle
+            else:
+                low = middle + 1
+        plan = with_branch(plan, *edge, low)
+    return plan
+
+
+def with_branch(plan: Plan, fork: str, reader: str, places: int) -> Plan:
+    """The plan with another depth of the FIFO between a fork and one of its readers."""
     stages: list[AnyStage] = []
     for stage in plan.stages:
-        if isinstance(stage, ForkStage):
-            branches = tuple(
-                (reader, max(depth, peaks[stage.name, reader]))
-                if (stage.name, reader) in short
-                else (reader, depth)
-                for reader, depth in stage.branches
-            )
+        if isinstance(stage, ForkStage) and stage.name == fork:
+            branches = tuple((r, places if r == reader else d) for r, d in stage.branches)
             stage = replace(stage, branches=branches)
         stages.append(stage)
     return replace(plan, stages=tuple(stages))
+
+
+def _as_early(plan: Plan, ideal: Timing) -> bool:
+    try:
+        timing = Schedule(plan, INFERENCES).solve()
+    except DeadlockError:
+        return False
+    return np.array_equal(timing.output_cycles, ideal.output_cycles)
 
 
 def _longest(plan: Plan, fork: ForkStage) -> str:

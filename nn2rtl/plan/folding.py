@@ -7,7 +7,7 @@ fits the budget wins. Layers that could be slower than the slowest are given twi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nn2rtl.boards.resources import Resources
@@ -123,7 +123,7 @@ class FoldingSearch:
             wanted = options.get(layer.node.name, LayerOptions())
             kinds = [False, True] if dsp else [False]
             if wanted.dsp is not None:
-                kinds = [wanted.dsp]
+                kinds = [wanted.dsp and dsp]
             self.candidates[layer.node.name] = [
                 _pareto(
                     [
@@ -162,12 +162,9 @@ class FoldingSearch:
         return chosen
 
     def search(
-        self,
-        budget: Resources,
-        fits: Callable[[dict[str, Candidate]], bool],
-        slowest: int | None = None,
+        self, budget: Resources, fits: Callable[[dict[str, Candidate]], bool]
     ) -> dict[str, Candidate]:
-        """The least target interval that fits; if none does, the slowest design.
+        """The fastest choice that fits; if none does, the slowest.
 
         Parameters
         ----------
@@ -175,14 +172,10 @@ class FoldingSearch:
             For the choice of DSP slices.
         fits : callable
             Whether a choice fits.
-        slowest : int, optional
-            Take the cheapest design of at most this interval instead.
         """
         targets = self.targets()
         if not targets:
             return {}
-        if slowest is not None:
-            return self.at(max([t for t in targets if t <= slowest], default=targets[0]), budget)
         low, high = 0, len(targets) - 1
         while low < high:
             middle = (low + high) // 2
@@ -195,6 +188,12 @@ class FoldingSearch:
         bottleneck = max(c.cycles for c in self.at(targets[low], budget).values())
         quick = self.at(bottleneck // 2, budget)
         return quick if fits(quick) else self.at(bottleneck, budget)
+
+    def within(self, cycles: int, budget: Resources) -> Iterator[dict[str, Candidate]]:
+        """The cheapest choices whose layers all keep to an interval, the slowest first."""
+        targets = self.targets()
+        for target in reversed([t for t in targets if t <= cycles] or targets[:1]):
+            yield self.at(target, budget)
 
 
 def _area(cost: Resources) -> float:

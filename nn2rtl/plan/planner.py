@@ -16,6 +16,8 @@ from nn2rtl.plan.streams import StreamBuilder, layers
 from nn2rtl.plan.timing import Schedule, Timing
 
 BRAM_SHARE = 0.95
+MAX_TRIES = 12
+"""Designs that are timed to keep to an interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ def make_plan(graph: ig.IntegerGraph, resources: Resources, options: Options) ->
     Raises
     ------
     OptionsError
-        If a choice for a layer does not fit it, or names no layer.
+        If a choice for a layer does not fit it, or names no layer; if the interval that is asked
+        for cannot be reached.
     UnsupportedError
         If there is nothing to compute.
     """
@@ -94,7 +97,33 @@ def make_plan(graph: ig.IntegerGraph, resources: Resources, options: Options) ->
         quick = Resources.total(c.cost for c in chosen.values())
         return quick.fits(budget) and _total(_build(graph, chosen)).fits(budget)
 
-    chosen = search.search(budget, fits, options.interval_cycles)
+    if options.interval_cycles is None:
+        return _planned(graph, search.search(budget, fits))
+    return _within(graph, search, budget, options.interval_cycles)
+
+
+def _within(
+    graph: ig.IntegerGraph, search: FoldingSearch, budget: Resources, cycles: int
+) -> Planned:
+    """The cheapest design whose exact interval is at most `cycles`.
+
+    The interval may be a little longer than that of the slowest layer, where streams stall.
+    """
+    tried = []
+    for chosen in search.within(cycles, budget):
+        planned = _planned(graph, chosen)
+        if planned.timing.interval_cycles <= cycles:
+            return planned
+        tried.append(planned.timing.interval_cycles)
+        if len(tried) == MAX_TRIES:
+            break
+    raise OptionsError(
+        f"an interval of {cycles} cycles is out of reach",
+        remedy=f"allow {min(tried)} cycles",
+    )
+
+
+def _planned(graph: ig.IntegerGraph, chosen: dict[str, Candidate]) -> Planned:
     plan = with_depths(_build(graph, chosen))
     costs = {stage.name: stage_cost(stage) for stage in plan.stages}
     timing = Schedule(plan, INFERENCES).solve()

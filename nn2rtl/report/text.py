@@ -69,7 +69,8 @@ def requantizer(entry: dict[str, Any]) -> str:
     """A requantizer in a few words, with the widths of its constants."""
     form = entry["form"]
     if form == "thresholds":
-        return f"{entry['levels']} steps of {entry['threshold_bits']} bit"
+        steps = "step" if entry["levels"] == 1 else "steps"
+        return f"{entry['levels']} {steps} of {entry['threshold_bits']} bit"
     if form == "shift":
         return f"+{entry['bias_bits']} bit >>{entry['shift']}"
     if form == "multiply-add-shift":
