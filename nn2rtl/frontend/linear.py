@@ -21,7 +21,7 @@ _EPSILON = float(np.float32(1e-5))
 
 @handles(
     "Conv",
-    supported="1-D and 2-D, any stride, padding, dilation and group; quantized weights, "
+    supported="1-D and 2-D, any stride, padding and dilation, one group; quantized weights, "
     "float or quantized bias",
 )
 def conv(context: NodeContext) -> Value:
