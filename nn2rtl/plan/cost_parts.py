@@ -1,0 +1,346 @@
+"""Area of the common parts: adders, memories, FIFOs, credits, constants, line buffers.
+
+Every formula mirrors what the primitive of the same name builds. Structure (bits of a register,
+cells of a memory, CARRY4 of an adder) is exact; the coefficients of control logic are fitted to
+Yosys 0.70 (``synth_xilinx -abc9``, hierarchy kept) on some 200 instances of the primitives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp
+from typing import NamedTuple
+
+from nn2rtl.boards.resources import Resources
+from nn2rtl.primitives.constants import MAX_LUT_WORDS
+from nn2rtl.primitives.fifo import fifo_memory
+from nn2rtl.primitives.geometry import WindowGeometry
+from nn2rtl.primitives.line_buffer import line_buffer_memory
+
+BLOCK_SHAPES = (
+    *((1, 16384 >> k, bits) for k, bits in enumerate((1, 2, 4, 9, 18, 36))),
+    *((2, 32768 >> k, bits) for k, bits in enumerate((1, 2, 4, 9, 18, 36, 72))),
+)
+"""Halves, words, bits of RAMB18E1 and RAMB36E1 with one write and one read port (AMD UG473)."""
+MIN_SRL = 3
+"""Registers in a row, without reset, that become a shift register in a LUT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Resources in fractions, as estimates add up."""
+
+    lut: float = 0.0
+    ff: float = 0.0
+    bram36: float = 0.0
+    dsp: int = 0
+    carry: int = 0
+
+    def __add__(self, other: Area) -> Area:
+        return Area(
+            self.lut + other.lut,
+            self.ff + other.ff,
+            self.bram36 + other.bram36,
+            self.dsp + other.dsp,
+            self.carry + other.carry,
+        )
+
+    def __mul__(self, count: float) -> Area:
+        return Area(
+            self.lut * count,
+            self.ff * count,
+            self.bram36 * count,
+            round(self.dsp * count),
+            round(self.carry * count),
+        )
+
+    def resources(self) -> Resources:
+        """In whole numbers."""
+        return Resources(round(self.lut), round(self.ff), self.bram36, self.dsp, self.carry)
+
+
+def bits_for(count: int) -> int:
+    """Bits of a register that counts to `count` - 1."""
+    return (count - 1).bit_length()
+
+
+def width_of(low: int, high: int) -> int:
+    """Bits of the narrowest shape that holds a range (`shape_containing`)."""
+    if low >= 0:
+        return max(1, high.bit_length())
+    return 1 + max((-1 - low).bit_length(), max(high, 0).bit_length())
+
+
+def carries(bits: int) -> int:
+    """CARRY4 of an adder; up to two bits are plain logic (Yosys's arith_map.v)."""
+    return -(-bits // 4) if bits > 2 else 0
+
+
+@lru_cache(maxsize=4096)
+def _blocks(depth: int, width: int) -> tuple[int, int]:
+    """Halves of block RAM, and how many words of the memory lie side by side in a word of them."""
+    choices = []
+    for halves, words, bits in BLOCK_SHAPES:
+        rows = -(-depth // words)
+        choices.append((halves * -(-rows * width // bits), rows))
+    return min(choices)
+
+
+def block_ram(depth: int, width: int) -> Area:
+    """Block RAM of a memory with one write and one read port.
+
+    Yosys lays words side by side where that fills the blocks better, and selects one in LUTs.
+    """
+    halves, rows = _blocks(depth, width)
+    select = 0.0 if rows == 1 else 1.0 if rows <= 4 else rows / 2
+    return Area(lut=select * width, bram36=halves / 2)
+
+
+def lut_ram(depth: int, width: int) -> int:
+    """LUTs of a memory with one write and one read port.
+
+    A RAM32M (four LUTs) holds 32 x 6 bits, a RAM64M 64 x 3 bits; deeper ones need a multiplexer.
+    """
+    if depth <= 32:
+        return 4 * -(-width // 6)
+    rows = -(-depth // 64)
+    return 4 * -(-width // 3) * rows + (width * -(-(rows - 1) // 3) if rows > 1 else 0)
+
+
+def delay_line(bits: int, cycles: int) -> Area:
+    """Registers in a row without reset, which become shift registers in LUTs."""
+    if cycles >= MIN_SRL:
+        return Area(lut=bits * float(-(-cycles // 16)))
+    return Area(ff=bits * cycles)
+
+
+def fifo(depth: int, width: int) -> Area:
+    """`Fifo`: level, two pointers, storage."""
+    level = depth.bit_length()
+    kind = fifo_memory(depth)
+    if kind == "registers":
+        return Area(width + 5 if depth > 1 else 3, width * depth + level)
+    pointer = bits_for(max(2, depth))
+    whole = depth == 1 << pointer
+    carry = carries(level) + 2 * carries(pointer)
+    if kind == "distributed":
+        return Area(
+            2 * level + (4 if whole else 6) + lut_ram(depth, width),
+            level + 2 * pointer,
+            carry=carry,
+        )
+    lut = 2 * level + 4 if whole else 3 * level + 8
+    return Area(lut, level + 2 * pointer + 1, carry=carry) + block_ram(depth, width)
+
+
+def credits(depth: int) -> Area:
+    """`Credits`: one counter."""
+    bits = bits_for(depth) + 1
+    return Area(bits + (bits > 2), bits, carry=carries(bits))
+
+
+def counter(count: int) -> Area:
+    """Counter of `count` states, around which other logic is."""
+    bits = bits_for(count)
+    return Area(2 if bits < 3 else 3, bits, carry=carries(bits)) if bits else Area()
+
+
+def credited(depth: int, width: int, inputs: int = 1) -> Area:
+    """What `CreditedPipe` puts around a pipe whose outputs have `width` bits."""
+    return credits(depth) + fifo(depth, width) + counter(inputs) + Area(2)
+
+
+def different_columns(bits: float, words: int) -> float:
+    """Columns of a random table of `words` that are neither constant nor equal to another one."""
+    if words < 2:
+        return 0.0
+    if words > 16 or bits <= 0:
+        return bits
+    kinds = 1 << words
+    return min(bits, (kinds - 2) * (1 - exp(-bits / kinds)))
+
+
+def rom(words: int, columns: float, width: int, block: bool) -> Area:
+    """`WeightRom`: address counter, and a registered LUT for each different column, or block RAM.
+
+    Parameters
+    ----------
+    words, width : int
+        Of the memory.
+    columns : float
+        Columns that differ, see `different_columns`.
+    block : bool
+        Block RAM.
+    """
+    if words < 2:
+        return Area()
+    address = bits_for(words)
+    whole = words == 1 << address
+    control = Area(1 if whole else 4, address, carry=carries(address))
+    if block:
+        return control + block_ram(words, width)
+    return control + Area(columns, columns)
+
+
+def table(folds: int, bits: int) -> Area:
+    """`ConstantTable` of `bits` bits that change from fold to fold, with their register."""
+    if folds < 2 or not bits:
+        return Area()
+    index = bits_for(folds)
+    if folds > MAX_LUT_WORDS:
+        around = Area(2 * bits + 4 * index, bits + 2 * index + 1, carry=2 * carries(index))
+        return around + block_ram(folds, bits)
+    columns = different_columns(bits, folds)
+    # A LUT6 selects of 64; Yosys spends about four on each, for deeper tables in proportion.
+    each = 1.0 if folds <= 32 else 3.5 * folds / 64
+    return Area(0.9 * columns * each + 2, columns + index, carry=carries(index))
+
+
+class Facts(NamedTuple):
+    """What a line buffer needs of a geometry, for words of one element's worth."""
+
+    capacity: int
+    furthest_read: int
+    furthest_freed: int
+    regression: int
+
+
+@lru_cache(maxsize=4096)
+def _facts(g: WindowGeometry) -> Facts:
+    return Facts(g.minimum_capacity, g.furthest_read, g.furthest_freed, g.regression)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A line buffer's parameters.
+
+    Parameters
+    ----------
+    pixel : WindowGeometry
+        Its geometry, with one word a pixel and without neuron folds.
+    words, outer : int
+        Words a pixel and neuron folds.
+    """
+
+    pixel: WindowGeometry
+    words: int
+    outer: int
+
+    @property
+    def padded(self) -> bool:
+        """Whether it has padding."""
+        return any(self.pixel.pads)
+
+    @property
+    def group_steps(self) -> int:
+        """Steps of an output."""
+        taps = self.pixel.kernel[0] * self.pixel.kernel[1]
+        return taps * self.words if self.pixel.order == "dense" else taps
+
+    @property
+    def frees_steps(self) -> bool:
+        """Whether each step frees its word."""
+        return self.pixel.kernel == (1, 1) and self.outer == 1
+
+    @property
+    def capacity(self) -> int:
+        """Words, as the planner chooses them (`streams.line_buffer_capacity`)."""
+        if self.frees_steps:
+            return 2
+        kernel = self.pixel.kernel
+        ahead = self.words * (1 if kernel == (1, 1) else kernel[1])
+        least = max(1, _facts(self.pixel).capacity) * self.words
+        return 1 << (least + ahead - 1).bit_length()
+
+    def pointer_bits(self, capacity: int) -> int:
+        """Bits of its pointers (`LineBuffer.pointer_bits`)."""
+        g, facts, words = self.pixel, _facts(self.pixel), self.words
+        bits = max(bits_for(capacity) + 1, bits_for(capacity + facts.furthest_freed * words + 1))
+        if facts.furthest_read or facts.regression:
+            jump = 0
+            if facts.regression:
+                jump = (g.stride[0] * g.width + g.height * g.width) * words
+            span = max(facts.furthest_read * words, facts.regression * words, jump)
+            bits = max(bits, bits_for(span + 1) + 1)
+        return bits
+
+    def loops(self) -> list[int]:
+        """Extents of its loop counters (`merge_loops`)."""
+        g, words = self.pixel, self.words
+        row = g.width * words
+        y_pinned, x_pinned = any(g.pads[0::2]), any(g.pads[1::2])
+        oy = (g.out_height, g.stride[0] * row, y_pinned)
+        ox = (g.out_width, g.stride[1] * words, x_pinned)
+        ky = (g.kernel[0], g.dilation[0] * row, y_pinned)
+        kx = (g.kernel[1], g.dilation[1] * words, x_pinned)
+        w = (words, 1, False)
+        outer = (self.outer, 0, False)
+        dense = g.order == "dense"
+        sections = ((oy, ox), (outer,), (ky, kx, w)) if dense else ((oy, ox), (w,), (ky, kx))
+        result: list[int] = []
+        for place, section in enumerate(sections):
+            merged: list[tuple[int, int, bool]] = []
+            for extent, stride, pinned in section:
+                if extent == 1:
+                    continue
+                last = merged[-1] if merged else (0, 0, True)
+                if not pinned and not last[2] and last[1] == stride * extent:
+                    merged[-1] = (last[0] * extent, stride, False)
+                else:
+                    merged.append((extent, stride, pinned))
+            image = g.height * row
+            # The endless loop over images takes in the outermost ones.
+            while place == 0 and merged and not merged[0][2]:
+                if image != merged[0][0] * merged[0][1]:
+                    break
+                image = merged.pop(0)[1]
+            result += [extent for extent, _, _ in merged]
+        return result
+
+
+@lru_cache(maxsize=65536)
+def _control(buffer: Buffer, capacity: int) -> tuple[int, float, int]:
+    """LUTs, flip-flops and CARRY4 of a line buffer's control."""
+    g, bits, loops = buffer.pixel, buffer.pointer_bits(capacity), buffer.loops()
+    pads = any(g.pads[0::2]) + any(g.pads[1::2])
+    counters = sum(bits_for(extent) + (extent != 2) for extent in loops)
+    read = _facts(g).furthest_read > 0
+    lut = -2 + 4.5 * bits + 0.3 * len(loops) + 0.4 * counters + 3.3 * pads + 1.4 * read
+    ff = bits * (2 if buffer.frees_steps else 3) + counters + 2 + (pads > 0)
+    ff += 2 * (buffer.group_steps > 1)
+    carry = (3 if bits > 4 else 1) * carries(bits) if bits > 2 else 0
+    return round(max(lut, 7)), ff, carry + sum(carries(bits_for(extent)) for extent in loops) // 2
+
+
+def line_buffer(buffer: Buffer, capacity: int, width: int) -> Area:
+    """`LineBuffer`: pointers and loop counters, memory, and padding's multiplexer.
+
+    The data register is in the block RAM, if that is what the memory is made of.
+    """
+    lut, ff, carry = _control(buffer, capacity)
+    padding = width if buffer.padded else 0
+    if line_buffer_memory(capacity, width) == "block":
+        return Area(lut + padding, ff, carry=carry) + block_ram(capacity, width)
+    return Area(lut + padding + lut_ram(capacity, width), ff + width, carry=carry)
+
+
+def fork(readers: int, depths: list[int], width: int) -> Area:
+    """A `Fork` and the FIFO of each of its branches."""
+    area = Area(readers + 1)
+    for depth in depths:
+        area = area + fifo(depth, width)
+    return area
+
+
+def upsizer(narrow: int, wide: int, depth: int) -> Area:
+    """`Upsizer`, of bits a beat: the word is a shift register with enable."""
+    ratio = wide // narrow
+    pipe = Area(1, wide + 1) + counter(ratio)
+    return pipe + credited(depth, wide, ratio)
+
+
+def downsizer(wide: int, narrow: int, depth: int) -> Area:
+    """`Downsizer`, of bits a beat: the word is a shift register with load."""
+    ratio = wide // narrow
+    return credits(depth) + fifo(depth, narrow) + counter(ratio) + Area(wide - narrow + 3, wide + 1)
