@@ -242,6 +242,11 @@ class _Run:
         finally:
             source.unlink()
         self.tools["yosys"] = self.synthesis.tool
+        if self.synthesis.resources.dsp and board.flow(self.flow).no_dsp:
+            self.notes.append(
+                f"the {self.flow} flow maps without DSP slices, which this design uses; plan with "
+                "--no-dsp for it"
+            )
         exceeded = board.resources.exceeded_by(self.synthesis.resources)
         if exceeded:
             raise too_large(board, self.synthesis.resources, "needs", exceeded[0])

@@ -196,7 +196,7 @@ class FoldingSearch:
             yield self.at(target, budget)
 
 
-def _area(cost: Resources) -> float:
+def area(cost: Resources) -> float:
     """One figure to compare costs by: LUTs, and others weighed by their rarity."""
     return cost.lut + 0.25 * cost.ff + 200 * cost.bram36 + 150 * cost.dsp
 
@@ -204,8 +204,8 @@ def _area(cost: Resources) -> float:
 def _pareto(candidates: list[Candidate]) -> list[Candidate]:
     """Candidates that no other beats in both cycles and cost, by ascending cycles."""
     best: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.cycles, _area(c.cost))):
-        if not best or _area(candidate.cost) < _area(best[-1].cost):
+    for candidate in sorted(candidates, key=lambda c: (c.cycles, area(c.cost))):
+        if not best or area(candidate.cost) < area(best[-1].cost):
             best.append(candidate)
     return best
 

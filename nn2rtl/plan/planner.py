@@ -10,7 +10,7 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.options import Options
 from nn2rtl.plan.cost import layer_cost, stage_cost
 from nn2rtl.plan.fifos import INFERENCES, with_depths
-from nn2rtl.plan.folding import Candidate, FoldingSearch
+from nn2rtl.plan.folding import Candidate, FoldingSearch, area
 from nn2rtl.plan.stages import Plan
 from nn2rtl.plan.streams import StreamBuilder, layers
 from nn2rtl.plan.timing import Schedule, Timing
@@ -98,7 +98,7 @@ def make_plan(graph: ig.IntegerGraph, resources: Resources, options: Options) ->
         return quick.fits(budget) and _total(_build(graph, chosen)).fits(budget)
 
     if options.interval_cycles is None:
-        return _planned(graph, search.search(budget, fits))
+        return _planned(graph, search, search.search(budget, fits))
     return _within(graph, search, budget, options.interval_cycles)
 
 
@@ -111,7 +111,7 @@ def _within(
     """
     tried = []
     for chosen in search.within(cycles, budget):
-        planned = _planned(graph, chosen)
+        planned = _planned(graph, search, chosen)
         if planned.timing.interval_cycles <= cycles:
             return planned
         tried.append(planned.timing.interval_cycles)
@@ -123,11 +123,28 @@ def _within(
     )
 
 
-def _planned(graph: ig.IntegerGraph, chosen: dict[str, Candidate]) -> Planned:
-    plan = with_depths(_build(graph, chosen))
+def _planned(
+    graph: ig.IntegerGraph, search: FoldingSearch, chosen: dict[str, Candidate]
+) -> Planned:
+    plan = with_depths(_build(graph, _joined(graph, search, chosen)))
     costs = {stage.name: stage_cost(stage) for stage in plan.stages}
     timing = Schedule(plan, INFERENCES).solve()
     return Planned(plan, timing, costs, Resources.total(costs.values()))
+
+
+def _joined(
+    graph: ig.IntegerGraph, search: FoldingSearch, chosen: dict[str, Candidate]
+) -> dict[str, Candidate]:
+    """Give poolings the lanes that cost least in all, width converters around them included."""
+    for layer in search.layers:
+        name = layer.node.name
+        if isinstance(layer.node.op, ig.Conv):
+            continue
+        options = [c for c in search.candidates[name][0] if c.cycles <= chosen[name].cycles]
+        chosen[name] = min(
+            options, key=lambda c: area(_total(_build(graph, {**chosen, name: c})))
+        )
+    return chosen
 
 
 def _build(graph: ig.IntegerGraph, chosen: dict[str, Candidate]) -> Plan:
