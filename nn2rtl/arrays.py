@@ -23,8 +23,9 @@ def read_array(path: Path) -> npt.NDArray[Any]:
     """
     remedy = "give a numpy .npy file, or a .npz file that holds an array x"
     try:
-        loaded = np.load(path, allow_pickle=False)
-        array = loaded if isinstance(loaded, np.ndarray) else _member(loaded, path, remedy)
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else _member(loaded, path, remedy)
     except InputError:
         raise
     except OSError as error:
@@ -37,7 +38,6 @@ def read_array(path: Path) -> npt.NDArray[Any]:
         ) from None
     except Exception:  # of a damaged file, numpy, zipfile and zlib raise nearly anything
         raise InputError("inputs are no numpy array", node=str(path), remedy=remedy) from None
-    return array
 
 
 def _member(archive: Any, path: Path, remedy: str) -> npt.NDArray[Any]:
