@@ -22,6 +22,7 @@ from rich.table import Table
 import nn2rtl
 from nn2rtl.errors import Nn2RtlError, SimulationError
 from nn2rtl.options import InputType, Options, load_options
+from nn2rtl.report.text import clean
 
 Command = Callable[..., Any]
 _out = Console(width=None if sys.stdout.isatty() else 110)
@@ -345,7 +346,8 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except Nn2RtlError as error:
-        click.echo(f"nn2rtl: {error.line()}", err=True)
+        # Names in it come from files: they must not act on the terminal.
+        click.echo(f"nn2rtl: {clean(error.line())}", err=True)
         sys.exit(error.exit_status)
     except click.exceptions.Abort:
         click.echo("nn2rtl: interrupted", err=True)
