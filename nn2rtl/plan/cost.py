@@ -1,7 +1,7 @@
 """Predicted resources of a stage, and of a layer before it is a stage.
 
-Both go through the same formulae (`cost_parts`, `cost_mac`, `cost_pipes`). The search asks for thousands of
-foldings, so nothing is built here, and what foldings share is cached.
+Both go through the same formulae (`cost_parts`, `cost_mac`, `cost_pipes`). The search asks for
+thousands of foldings, so nothing is built here, and what foldings share is cached.
 """
 
 from __future__ import annotations
@@ -46,18 +46,21 @@ class _Weights:
     ----------
     type : IntType
         Range, as the hardware takes it.
+    varying : int
+        Bits that are not the same in all weights: no memory keeps the others.
     same : tuple of float
-        For each bit below the sign, the share of weights in which it equals the bit above.
+        For each of these but the highest, the share of weights in which it equals the one above.
     """
 
     type: IntType
+    varying: int
     same: tuple[float, ...]
 
     def columns(self, words: int, numbers: int) -> float:
-        """Columns of a ROM that differ: a bit that repeats the one above it needs no other."""
+        """Columns of a ROM that differ: a bit that repeats the one above adds none."""
         if words > 64:
-            return float(numbers * self.type.width)
-        fresh = 1.0 + sum(1.0 - share**words for share in self.same)
+            return float(numbers * self.varying)
+        fresh = bool(self.varying) + sum(1.0 - share**words for share in self.same)
         return parts.different_columns(numbers * fresh, words)
 
 
@@ -66,8 +69,9 @@ def _weights(op: ig.Conv) -> _Weights:
     weight = op.weight
     kind = IntType(min(int(weight.min()), 0), max(int(weight.max()), 0))
     planes = [weight >> bit & 1 for bit in range(kind.width)]
+    planes = [plane for plane in planes if plane.min() != plane.max()]
     same = tuple(float(np.mean(a == b)) for a, b in pairwise(planes))
-    return _Weights(kind, same if kind.signed else (0.0,) * len(same))
+    return _Weights(kind, len(planes), same)
 
 
 @lru_cache(maxsize=4096)
@@ -96,11 +100,10 @@ def _conv(
     pe, simd, use_dsp = folding.pe, folding.simd, folding.use_dsp
     weights = _weights(op)
     words = buffer.outer * buffer.group_steps
-    bits = weights.type.width * pe * simd
     block = words > 1 and rom_memory(words) == "block"
     return (
         parts.line_buffer(buffer, capacity, operand.width * simd)
-        + parts.rom(words, weights.columns(words, pe * simd), bits, block)
+        + parts.rom(words, weights.columns(words, pe * simd), block)
         + mac_array(
             (operand.width, operand.signed), (weights.type.width, weights.type.signed),
             accumulator.width, pe, simd, use_dsp,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp
+from math import ceil, exp
 from typing import NamedTuple
 
 from nn2rtl.boards.resources import Resources
@@ -161,15 +161,26 @@ def different_columns(bits: float, words: int) -> float:
     return min(bits, (kinds - 2) * (1 - exp(-bits / kinds)))
 
 
-def rom(words: int, columns: float, width: int, block: bool) -> Area:
+def select_luts(words: int) -> float:
+    """LUTs that select one bit of `words` constants by a counter in the same module.
+
+    One LUT6 could select of 64. Beside a carry chain Yosys's area recovery does not find it: 24
+    random bits take 24 LUTs up to 32 words, 77 at 48, 87 to 96 at 64, 165 at 128, 390 at 256.
+    """
+    if words <= 32:
+        return 1.0
+    return min(1.0 + 0.14 * (words - 32), 3.7) if words <= 64 else words / 16
+
+
+def rom(words: int, columns: float, block: bool) -> Area:
     """`WeightRom`: address counter, and a registered LUT for each different column, or block RAM.
 
     Parameters
     ----------
-    words, width : int
-        Of the memory.
+    words : int
+        Depth.
     columns : float
-        Columns that differ, see `different_columns`.
+        Bits of a word that differ, see `different_columns`.
     block : bool
         Block RAM.
     """
@@ -177,10 +188,10 @@ def rom(words: int, columns: float, width: int, block: bool) -> Area:
         return Area()
     address = bits_for(words)
     whole = words == 1 << address
-    control = Area(1 if whole else 4, address, carry=carries(address))
+    control = Area(1 if whole else max(2, address - 1), address, carry=carries(address))
     if block:
-        return control + block_ram(words, width)
-    return control + Area(columns, columns)
+        return control + block_ram(words, ceil(columns))
+    return control + Area(columns * (0.3 if words <= 4 else select_luts(words)), columns)
 
 
 def table(folds: int, bits: int) -> Area:
@@ -192,9 +203,7 @@ def table(folds: int, bits: int) -> Area:
         around = Area(2 * bits + 4 * index, bits + 2 * index + 1, carry=2 * carries(index))
         return around + block_ram(folds, bits)
     columns = different_columns(bits, folds)
-    # A LUT6 selects of 64; Yosys spends about four on each, for deeper tables in proportion.
-    each = 1.0 if folds <= 32 else 3.5 * folds / 64
-    return Area(0.9 * columns * each + 2, columns + index, carry=carries(index))
+    return Area(0.9 * columns * select_luts(folds) + 2, columns + index, carry=carries(index))
 
 
 class Facts(NamedTuple):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntType
@@ -23,57 +22,121 @@ from nn2rtl.plan.cost_parts import (
     width_of,
 )
 from nn2rtl.primitives.constants import MAX_LUT_WORDS
-from nn2rtl.primitives.shift_add import canonical_digits
+from nn2rtl.primitives.shift_add import canonical_digits, constant_sum_depth
 from nn2rtl.primitives.thresholds import MAX_COMPARED_WORDS
+
+
+class _Sum:
+    """A partial sum in `constant_sum`: ``sign * (value << shift)``.
+
+    Parameters
+    ----------
+    ends : tuple of (int, int)
+        Least and greatest value of each input.
+    factors : tuple of int
+        Of the inputs in the sum.
+    offset : int
+        Constant in the sum.
+    sign, shift : int
+        See above.
+    operands : tuple of _Sum
+        Two that are added, one that is passed on, or none: an input or a constant.
+    """
+
+    def __init__(
+        self,
+        ends: tuple[tuple[int, int], ...],
+        factors: tuple[int, ...],
+        offset: int,
+        sign: int,
+        shift: int,
+        operands: tuple[_Sum, ...] = (),
+    ) -> None:
+        self.ends, self.factors, self.offset = ends, factors, offset
+        self.sign, self.shift, self.operands = sign, shift, operands
+        low = high = offset
+        for factor, (least, greatest) in zip(factors, ends):
+            low += factor * (least if factor >= 0 else greatest)
+            high += factor * (greatest if factor >= 0 else least)
+        if sign < 0:
+            low, high = -high, -low
+        self.top = shift + width_of(low >> shift, high >> shift)
+        # Bits below this position are the same in all values.
+        self.fixed_below = shift if any(factors) else self.top
+        self.adder_from = self.needed_from = 0
+        if len(operands) == 1:
+            self.adder_from, self.fixed_below = self.top, operands[0].fixed_below
+        elif operands:
+            a, b = operands
+            # A lower term that is subtracted takes part with all its bits.
+            self.adder_from = a.shift if a.sign < b.sign else b.shift
+            self.fixed_below = min(a.fixed_below, b.shift)
+
+    def added(self, *others: _Sum) -> _Sum:
+        """The registered sum with another one, as `shift_add._added` builds it; or this, later."""
+        operands = tuple(sorted((self, *others), key=lambda term: term.shift))
+        return _Sum(
+            self.ends,
+            tuple(map(sum, zip(*(term.factors for term in operands)))),
+            sum(term.offset for term in operands),
+            max(term.sign for term in operands),
+            operands[0].shift,
+            operands,
+        )
+
+    def area(self) -> Area:
+        """Adder and register, of the bits that are needed."""
+        ff = max(0, self.top - max(self.shift, self.needed_from, self.fixed_below))
+        if len(self.operands) < 2:
+            return Area(ff=ff)
+        adder = max(0, self.top - self.adder_from)
+        # A constant bit only inverts the other operand's, or does nothing.
+        lut = float(adder)
+        for term in self.operands:
+            if not any(term.factors):
+                ones = term.offset >> self.adder_from & (1 << adder) - 1
+                return Area(ones.bit_count(), ff, carry=carries(adder))
+            lut -= min(adder, max(0, term.fixed_below - max(self.adder_from, term.shift))) / 2
+        return Area(lut, ff, carry=carries(adder))
+
+
+def _tree(terms: list[_Sum], drop: int) -> tuple[Area, int]:
+    """Registered binary tree of terms, whose sum's low bits are not used; and its depth."""
+    levels = []
+    while len(terms) > 1:
+        terms = [terms[k].added(*terms[k + 1 : k + 2]) for k in range(0, len(terms), 2)]
+        levels.append(terms)
+    area = Area()
+    if levels:
+        terms[0].needed_from = drop
+    for row in reversed(levels):
+        for term in row:
+            area = area + term.area()
+            for operand in term.operands:
+                operand.needed_from = min(term.needed_from, term.adder_from)
+    return area, len(levels)
 
 
 @lru_cache(maxsize=65536)
 def _shift_add(low: int, high: int, factor: int, offset: int, drop: int) -> Area:
-    """`constant_sum` of one value: adders by canonical digits, whose lowest bits are dropped."""
-    terms = [(shift, digit) for shift, digit in canonical_digits(factor)]
-    value = width_of(low, high)
-    widths = [value] * len(terms)
+    """`constant_sum` of one value, of which the lowest bits are dropped."""
+    ends = ((low, high),)
+    terms = [
+        _Sum(ends, (digit << shift,), 0, digit, shift) for shift, digit in canonical_digits(factor)
+    ]
     if offset:
-        terms.append((0, 0))
-        widths.append(0)
-    if len(terms) == 1 and terms[0][1] == 1:
-        return Area()
-    reach = [factor * low + offset, factor * high + offset]
-    final = width_of(min(reach), max(reach))
-    area = Area()
-    shifts = [shift for shift, _ in terms]
-    while len(terms) > 1:
-        now, sizes, places = [], [], []
-        for k in range(0, len(terms), 2):
-            if k + 1 == len(terms):
-                now.append(terms[k])
-                sizes.append(widths[k])
-                places.append(shifts[k])
-                area = area + Area(ff=widths[k])
-                continue
-            apart = abs(shifts[k] - shifts[k + 1])
-            place = min(shifts[k], shifts[k + 1])
-            last = len(terms) == 2
-            size = final - place if last else max(
-                widths[k] + shifts[k], widths[k + 1] + shifts[k + 1]
-            ) - place + 1
-            kept = max(0, drop - place) if last else 0
-            adder = max(0, size - apart)
-            free = not (widths[k] and widths[k + 1])
-            area = area + Area(0 if free else adder, max(0, size - kept), carry=carries(adder))
-            now.append((place, 1))
-            sizes.append(size)
-            places.append(place)
-        terms, widths, shifts = now, sizes, places
-    return area
+        terms.append(_Sum(ends, (0,), offset, 1, 0))
+    if len(terms) == 1 and terms[0].sign < 0:
+        bits = width_of(low, high) + 1
+        return Area(bits, bits, carry=carries(bits))
+    return _tree(terms, drop)[0]
 
 
 @lru_cache(maxsize=4096)
-def lut_multiplier(a: tuple[int, bool], b: tuple[int, bool], c_bits: int) -> tuple[Area, int]:
-    """`LutMultiplier` with a summand of `c_bits` bits, and its latency.
+def lut_multiplier(a: tuple[int, bool], b: tuple[int, bool]) -> tuple[Area, int]:
+    """`LutMultiplier` of two (width, signed) factors, without summand, and its latency.
 
-    A row adds a multiple that its LUTs select; where the summand is wider than the rows, Yosys
-    builds part of the selections apart.
+    A row adds a multiple that its LUTs select; every other row is registered.
     """
 
     def rows(width: int, signed: bool) -> int:
@@ -85,20 +148,13 @@ def lut_multiplier(a: tuple[int, bool], b: tuple[int, bool], c_bits: int) -> tup
     count = rows(*short)
     row = long[0] + (2 if long[1] else 3)
     latency = -(-count // 2)
-    adders = [max(row, c_bits - 2 * k + 1) for k in range(count)]
-    wide = 1.4 if c_bits > row else 1.0
-    lut = wide * sum(adders)
     # The sum, the multiplicand and what is left of the digits are registered every other row.
-    ff: float = latency
-    for stage in range(1, latency + 1):
-        ff += adders[min(count, 2 * stage) - 1]
-        if stage < latency:
-            ff += long[0] + max(0, short[0] - 4 * stage)
-    # The digits found on the way: short delays in registers, long ones in shift registers.
+    lut, ff = float(row * count), float(row * latency + latency)
     for stage in range(1, latency):
-        line = delay_line(4, latency - stage)
-        lut, ff = lut + line.lut, ff + line.ff
-    return Area(lut, ff, carry=sum(carries(adder) for adder in adders)), latency
+        ff += long[0] + max(0, short[0] - 4 * stage)
+        found = delay_line(4, latency - stage)
+        lut, ff = lut + found.lut, ff + found.ff
+    return Area(lut, ff, carry=carries(row) * count), latency
 
 
 def _clip(operand: int, result: int, half_even: bool) -> Area:
@@ -109,13 +165,13 @@ def _clip(operand: int, result: int, half_even: bool) -> Area:
 
 @dataclass(frozen=True)
 class _Factors:
-    """Whether factors and biases change from fold to fold, and their extremes."""
+    """Whether biases change from fold to fold; extremes; area and depth of constant products."""
 
-    constant_factors: bool
     constant_biases: bool
     factor: tuple[int, int]
     bias: tuple[int, int]
-    shift_add: Area | None
+    products: Area | None
+    depth: int
 
 
 @lru_cache(maxsize=8192)
@@ -123,31 +179,26 @@ def _factors(op: ig.Requantize, operand: IntType, lanes: int, channels: int) -> 
     """What is constant in each lane; the area of all lanes' constant products."""
     factors = [int(m) for m in op.multiplier]
     biases = [int(b) for b in op.bias]
-    folds = channels // lanes
 
     def constant(values: list[int]) -> bool:
-        return len(values) == 1 or folds == 1 or all(
+        return len(values) == 1 or all(
             len(set(values[lane::lanes])) == 1 for lane in range(lanes)
         )
 
-    fixed, still = constant(factors), constant(biases)
-    shift_add = None
-    if fixed:
-        drop = 0 if op.half_even else op.shift
-        shift_add = Area()
-        if len(factors) == 1 and (not still or len(biases) == 1):
-            bias = biases[0] if still else 0
-            one = _shift_add(operand.low, operand.high, factors[0], bias, drop if still else 0)
-            shift_add = one * lanes
-        else:
-            for lane in range(lanes):
-                shift_add = shift_add + _shift_add(
-                    operand.low, operand.high, factors[lane % len(factors)],
-                    biases[lane % len(biases)] if still else 0, drop if still else 0,
-                )
-    return _Factors(
-        fixed, still, (min(factors), max(factors)), (min(biases), max(biases)), shift_add
-    )
+    still = constant(biases)
+    ends = (min(factors), max(factors)), (min(biases), max(biases))
+    if not constant(factors):
+        return _Factors(still, *ends, None, 0)
+    drop = op.shift if still and not op.half_even else 0
+    pairs = [
+        (factors[lane % len(factors)], biases[lane % len(biases)] if still else 0)
+        for lane in range(lanes)
+    ]
+    area = Area()
+    for factor, bias in pairs:
+        area = area + _shift_add(operand.low, operand.high, factor, bias, drop)
+    depth = max(constant_sum_depth([factor], bias) for factor, bias in pairs)
+    return _Factors(still, *ends, area, depth)
 
 
 def requantizer(
@@ -157,43 +208,43 @@ def requantizer(
     folds = channels // lanes
     facts = _factors(op, operand, lanes, channels)
     acc = width_of(operand.low, operand.high)
-    reach = [m * x + b for m in facts.factor for x in (operand.low, operand.high)
-             for b in facts.bias]
+    reach = [
+        m * x + b
+        for m in facts.factor
+        for x in (operand.low, operand.high)
+        for b in facts.bias
+    ]
     total = width_of(min(reach), max(reach))
-    factor_bits, bias_bits = width_of(*facts.factor), width_of(*facts.bias)
+    factor = width_of(*facts.factor), facts.factor[0] < 0
+    bias_bits = width_of(*facts.bias)
     biased = facts.bias != (0, 0)
-    area, latency = Area(), 1
-    bias_stage = False
-    if facts.shift_add is not None:
-        area = area + facts.shift_add
-        latency += 1
+    biases = Area() if facts.constant_biases else table(folds, bias_bits * lanes)
+    adder = Area(total, total - (0 if op.half_even else op.shift), carry=carries(total))
+    if facts.products is not None:
+        area, latency = facts.products, facts.depth
         bias_stage = biased and not facts.constant_biases
     elif use_dsp:
-        factor = factor_bits, facts.factor[0] < 0
         slices = dsp_slices((acc, operand.signed), factor)
-        area = area + table(folds, factor_bits * lanes)
-        area = area + Area(0 if slices == 1 else total, 0 if slices == 1 else total,
-                           dsp=slices) * lanes
-        bias_stage, latency = biased, latency + 2
+        area = Area(dsp=slices) * lanes + table(folds, factor[0] * lanes)
+        if not slices:
+            area = area + Area(1.5 * acc * factor[0], acc + factor[0] + total) * lanes
+        latency, bias_stage = 2, biased
+        if slices == 1:
+            adder = Area()  # in the slice
     else:
-        product, cycles = lut_multiplier(
-            (acc, operand.signed), (factor_bits, facts.factor[0] < 0), bias_bits if biased else 0
-        )
-        area = area + product * lanes + table(folds, factor_bits * lanes)
-        area = area + (table(folds, bias_bits * lanes) if not facts.constant_biases else Area())
-        latency += cycles
+        product, latency = lut_multiplier((acc, operand.signed), factor)
+        area = product * lanes + table(folds, factor[0] * lanes)
+        bias_stage = biased
     if bias_stage:
-        kept = 0 if op.half_even else op.shift
-        adder = Area(total, total - kept, carry=carries(total))
-        area = area + adder * lanes + table(folds, bias_bits * lanes)
+        area = area + adder * lanes + biases
         latency += 1
-    shifted = width_of(min(reach) >> op.shift, max(reach) >> op.shift)
-    clips = op.half_even or min(reach) >> op.shift < op.low or max(reach) >> op.shift > op.high
-    if clips:
-        area = area + _clip(shifted, result, op.half_even) * lanes
-    elif latency == 1:
+    least, greatest = min(reach) >> op.shift, max(reach) >> op.shift
+    if op.half_even or least < op.low or greatest > op.high:
+        area = area + _clip(width_of(least, greatest), result, op.half_even) * lanes
+        latency += 1
+    elif not latency:
         area = area + Area(ff=result) * lanes
-    return area + Area(ff=latency)
+    return area + Area(ff=max(1, latency))
 
 
 @lru_cache(maxsize=1024)
@@ -291,40 +342,33 @@ def lane_reduce(operand: IntType, taps: int, maximum: bool, lanes: int) -> Area:
 @lru_cache(maxsize=4096)
 def weighted_sum(a: IntType, b: IntType, weights: tuple[int, int], lanes: int) -> Area:
     """`WeightedSum`: the digits of both weights in one adder tree."""
-    widths: list[tuple[int, int]] = []
-    for kind, weight in ((a, weights[0]), (b, weights[1])):
-        widths += [(shift, kind.width) for shift, _ in canonical_digits(weight)]
-    area, depth = Area(ff=0), 0
-    if len(widths) == 1:
-        area = Area(ff=widths[0][1])
-    while len(widths) > 1:
-        depth += 1
-        now = []
-        for (s0, w0), (s1, w1) in pairwise([*widths, (0, 0)][: len(widths) // 2 * 2 + 1]):
-            now.append((s0, w0, s1, w1))
-        sums = []
-        for s0, w0, s1, w1 in now[::2][: len(widths) // 2]:
-            place = min(s0, s1)
-            size = max(w0 + s0, w1 + s1) - place + 1
-            adder = max(1, size - abs(s0 - s1))
-            area = area + Area(adder, size, carry=carries(adder))
-            sums.append((place, size))
-        if len(widths) % 2:
-            sums.append(widths[-1])
-            area = area + Area(ff=widths[-1][1])
-        widths = sums
+    ends = (a.low, a.high), (b.low, b.high)
+    terms = [
+        _Sum(ends, (digit << shift, 0) if k == 0 else (0, digit << shift), 0, digit, shift)
+        for k, weight in enumerate(weights)
+        for shift, digit in canonical_digits(weight)
+    ]
+    area, depth = _tree(terms, 0)
     return area * lanes + Area(ff=max(1, depth))
 
 
 def argmax(bits: int, lanes: int, beats: int) -> Area:
     """`ArgMax`: a tree of comparators over the lanes, one over the beats."""
-    area, left, level = Area(), lanes, 0
+    area, left, level, passed = Area(), lanes, 0, 0
     while left > 1:
         level += 1
-        pairs = left // 2
-        area = area + Area(1.6 * bits + level, 0, carry=carries(bits) // 2) * pairs
-        left -= pairs
-        area = area + Area(ff=left * (bits + level) + 1)
+        pairs, odd = left // 2, left % 2
+        left = pairs + odd
+        # The last level of all yields only an index.
+        value = bits if left > 1 or beats > 1 else 0
+        area = area + Area(0.9 * bits + 0.7 * value + level, carry=carries(bits) // 2) * pairs
+        area = area + Area(ff=(value + level) * pairs + 1)
+        # The odd one waits until it is compared: in its own register and some more.
+        if odd and not passed and level > 1:
+            area, passed = area + Area(ff=-bits - level), 1
+        if passed and not odd:
+            area, passed = area + delay_line(bits + level, passed), 0
+        passed += odd
     if beats > 1:
         index = bits_for(lanes * beats)
         area = area + Area(0.8 * bits + 1.5 * index, bits + 2 * index + 1, carry=2)
