@@ -61,7 +61,7 @@ class _Bits:
 
 
 @lru_cache(maxsize=4096)
-def _exact_dot_product(
+def exact_dot_product(
     act: tuple[int, bool], weight: tuple[int, bool], lanes: int
 ) -> DotProduct:
     """Area by the plan's tables and adders.
@@ -117,9 +117,9 @@ def _exact_dot_product(
 def dot_product(act: tuple[int, bool], weight: tuple[int, bool], lanes: int) -> DotProduct:
     """A dot product in LUTs, exact up to `EXACT_LANES`."""
     if lanes <= EXACT_LANES:
-        return _exact_dot_product(act, weight, lanes)
-    full = _exact_dot_product(act, weight, EXACT_LANES)
-    half = _exact_dot_product(act, weight, EXACT_LANES // 2)
+        return exact_dot_product(act, weight, lanes)
+    full = exact_dot_product(act, weight, EXACT_LANES)
+    half = exact_dot_product(act, weight, EXACT_LANES // 2)
     more = (lanes - EXACT_LANES) / (EXACT_LANES // 2)
     levels = ceil(log2(lanes / EXACT_LANES))
     return DotProduct(
