@@ -276,7 +276,7 @@ def _variants(text: str, where: str) -> dict[str, _Section]:
     """Variants of one board file: what the file says for all, under each one's own keys."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise OptionsError(
             f"{where} is no valid YAML: {' '.join(str(error).split())}", remedy="mend the file"
         ) from error

@@ -37,6 +37,7 @@ from nn2rtl.simulation import Simulation
 TOOLCHAINS = {"auto": "auto", "open": "openxc7", "vivado": "vivado"}
 SAMPLES = 8
 """Inferences, of random inputs over the whole input range, that a build simulates."""
+_PERHAPS = {"netlist.v"}  # files that not every build writes
 HOPELESS = 1.3
 """A design predicted to need this many times what the board has is not synthesized."""
 
@@ -116,6 +117,8 @@ def build(
         write_whole(stage / "report.json", json.dumps(report, indent=1))
         write_whole(stage / "report.html", html_report(report))
         write_whole(stage / "interface.md", interface_page(report))
+    for name in _PERHAPS - set(report["files"]):
+        (folder / name).unlink(missing_ok=True)  # of an earlier build, of another design
     return BuildResult(report, folder, error)
 
 

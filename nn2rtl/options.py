@@ -14,6 +14,8 @@ import yaml
 from nn2rtl.errors import OptionsError
 
 _INPUT_TYPE = re.compile(r"(u?)int([0-9]{1,2}):(.+)")
+# Bounded, because a number such as 1e99999999 would take for ever to expand.
+_SCALE = re.compile(r"-?(?:[0-9]{1,20}/[0-9]{1,20}|[0-9.]{1,40}(?:[eE][+-]?[0-9]{1,2})?)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class InputType:
                 remedy="use int2 to int16 or uint1 to uint16",
             )
         try:
-            scale = Fraction(match[3])
+            scale = Fraction(match[3] if _SCALE.fullmatch(match[3]) else "")
         except (ValueError, ZeroDivisionError):
             raise OptionsError(f"scale in {text!r} is no number", remedy=remedy) from None
         if scale <= 0:
@@ -143,7 +145,7 @@ def load_options(path: str | Path) -> Options:
         ) from None
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise OptionsError(

@@ -118,7 +118,11 @@ def compile_simulator(text: str, *, trace: bool, threads: int) -> Executable:
                 pool.submit(_compile_unit, gxx, include, folder, trace, number, *unit)
                 for number, unit in enumerate(_units(folder))
             ]
-            objects = [future.result() for future in (*library, *units)]
+            try:
+                objects = [future.result() for future in (*library, *units)]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         _run((*gxx.command, "-o", "simulate", *map(str, objects), "-pthread"), folder)
         for path in folder.iterdir():  # keep what is needed: objects are tens of megabytes
             if path.name != "simulate":

@@ -15,7 +15,7 @@ def test_input_type():
 
 
 @pytest.mark.parametrize(
-    "text", ["int8", "float:1", "int8:", "int8:x", "int8:1/0", "int8:-1", "int8:nan", "int17:1",
+    "text", ["int8", "float:1", "int8:", "int8:x", "int8:1/0", "int8:-1", "int8:nan", "int17:1", "int8:1e99999999", "int8:1e-400",
              "int0:1", "int1:1", ""]
 )
 def test_bad_input_type(text):
@@ -51,6 +51,8 @@ def test_yaml(tmp_path):
         ("dsp: 1", "dsp is 1; it must be true or false"),
         ("utilization: 2", "utilization is 2"),
         ("layers: 3", "layers is 3"),
+        ("clock_mhz: 2001-13-45", "not valid YAML"),
+        ("board: " + 5000 * "[", "not valid YAML"),
         ("layers: {a: {pes: 3}}", "layer a: unknown key 'pes'.*pe, simd, dsp"),
         ("layers: {a: {pe: 0}}", "pe is 0"),
         ("x: !!python/object/apply:os.system [ls]", "not valid YAML"),
