@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{title}: skipped, {model} is not there")
             continue
         # Not in the system's temporary folder: Yosys's WebAssembly build cannot work there.
-        with tempfile.TemporaryDirectory(prefix="cost-", dir=ROOT / "benchmarks") as folder:
+        with tempfile.TemporaryDirectory(prefix="cost-", dir=Path.cwd()) as folder:
             try:
                 rows = compare(model, args.board, options, Path(folder))
             except Nn2RtlError as error:
