@@ -19,7 +19,7 @@ def test_input_type():
     [
         "int8", "float:1", "int8:", "int8:x", "int8:1/0", "int8:-1", "int8:nan", "int17:1",
         "int8:1e99999999", "int8:1e-400", "int0:1", "int1:1", "",
-    ],  # fmt: skip
+    ],
 )
 def test_bad_input_type(text):
     with pytest.raises(OptionsError, match="input type|scale"):
