@@ -31,7 +31,7 @@ def test_hardware_equals_the_integer_model(real_model, name):
     # Every beat of every inference is accepted in the predicted cycle.
     check_simulation(design, run)
     assert run.latency_cycles == design.planned.timing.latency_cycles
-    assert run.interval_cycles == design.timing(len(x)).interval_cycles
+    assert run.interval_cycles == design.planned.timing.interval_cycles
     np.testing.assert_array_equal(run.outputs, design.emulate(x))
 
     stalled = design.simulate(x[:12], stalls=Stalls(idle=0.4, backpressure=0.4, seed=3))
