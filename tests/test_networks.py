@@ -121,7 +121,9 @@ NETWORKS = {
         Network((6,), 3).dense(8).apply(model.Function.TANH)
         .quantize(6, signed=True, scale=Fraction(1, 32)).dense(5).norm()
         .apply(model.Function.SIGMOID).quantize(8, signed=False, scale=Fraction(1, 256))
-        .dense(4).quantize(16, signed=True, scale=Fraction(1, 1000))
+        .dense(4).quantize(6, signed=True, scale=Fraction(1, 8)).apply(model.Function.TANH)
+        .quantize(7, signed=True, scale=Fraction(1, 64)).dense(4)
+        .quantize(16, signed=True, scale=Fraction(1, 1000))
     ),
     "argmax": lambda: Network((12,), 4).dense(6).quantize(6, signed=True).append(
         "best", model.ArgMax(0, False), ()

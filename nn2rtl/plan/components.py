@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
@@ -21,11 +22,13 @@ from nn2rtl.plan.stages import (
     PoolStage,
     SumStage,
     WidthStage,
+    is_table,
 )
 from nn2rtl.primitives.argmax import ArgMax
 from nn2rtl.primitives.credits import CreditedPipe
 from nn2rtl.primitives.engine import ConvEngine, WindowReduceEngine
 from nn2rtl.primitives.fifo import fifo_latency
+from nn2rtl.primitives.lookup import Lookup
 from nn2rtl.primitives.pipe_chain import PipeChain
 from nn2rtl.primitives.reduce import LaneReduce
 from nn2rtl.primitives.requantize import Requantizer
@@ -58,6 +61,13 @@ def epilogue_pipe(
             [int(m) for m in op.multiplier], [int(b) for b in op.bias],
             op.shift, op.low, op.high, in_range=reach, use_dsp=use_dsp, half_even=op.half_even,
         )
+    if is_table(op, operand):
+        span = IntType.of_width(operand.width, operand.signed)
+        reached = np.arange(span.low, span.high + 1)[:, None] >= op.values
+        if op.decreasing[0]:
+            reached = np.arange(span.low, span.high + 1)[:, None] <= op.values
+        table = (op.low + reached.sum(axis=1)).tolist()
+        return Lookup(shape_of(operand), shape_of(result), lanes, table)
     if not op.values.shape[1]:
         # One level: whatever comes in, the same goes out.
         return Requantizer(

@@ -21,6 +21,7 @@ from nn2rtl.plan.cost_parts import (
     table,
     width_of,
 )
+from nn2rtl.plan.stages import is_table
 from nn2rtl.primitives.constants import MAX_LUT_WORDS
 from nn2rtl.primitives.shift_add import canonical_digits, constant_sum_depth
 from nn2rtl.primitives.thresholds import MAX_COMPARED_WORDS
@@ -322,6 +323,9 @@ def epilogue(
     """A step function of `lanes` lanes that `channels` channels share."""
     if op is None:
         return Area()
+    if is_table(op, operand):
+        # One LUT for each bit of a result and 64 entries, and a register.
+        return Area(result << max(0, operand.width - 6), result) * lanes + Area(ff=1)
     if isinstance(op, ig.Thresholds):
         return thresholds(op, operand, result, lanes, channels)
     return requantizer(op, operand, result, lanes, channels, use_dsp)

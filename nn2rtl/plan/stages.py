@@ -15,6 +15,9 @@ from nn2rtl.primitives.geometry import WindowGeometry
 
 Epilogue: TypeAlias = ig.Requantize | ig.Thresholds
 
+MAX_TABLE_WIDTH = 8
+"""Widest operand of a step function that is looked up in LUTs."""
+
 
 @dataclass(frozen=True)
 class StreamType:
@@ -189,6 +192,15 @@ class Plan:
     def output(self) -> AnyStage:
         """The stage that feeds the output port."""
         return self.stages[-1]
+
+
+def is_table(op: Epilogue, operand: IntType) -> bool:
+    """Whether a step function is looked up rather than computed.
+
+    A narrow operand, with the same function in all channels, takes few LUTs and one cycle.
+    """
+    narrow = operand.width <= MAX_TABLE_WIDTH
+    return isinstance(op, ig.Thresholds) and op.values.shape == (1, op.values.size) and narrow
 
 
 def tensor_stream(tensor: IntTensor, lanes: int) -> StreamType:

@@ -22,6 +22,7 @@ from nn2rtl.plan.stages import (
     StreamType,
     SumStage,
     WidthStage,
+    is_table,
 )
 
 Shape = tuple[int, ...]
@@ -48,7 +49,8 @@ def requantizer_entry(op: Epilogue | None, operand: IntType | None) -> dict[str,
     if isinstance(op, ig.Thresholds):
         entry["levels"], entry["per_channel"] = int(op.values.shape[1]), len(op.values) > 1
         entry["threshold_bits"] = span_bits(op.values) if op.values.size else 0
-        return {"form": "thresholds", **entry}
+        looked_up = operand is not None and is_table(op, operand)
+        return {"form": "table" if looked_up else "thresholds", **entry}
     entry["bias_bits"], entry["shift"] = span_bits(op.bias), op.shift
     entry["per_channel"] = max(len(op.multiplier), len(op.bias)) > 1
     if (op.multiplier == 1).all():

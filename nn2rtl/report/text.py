@@ -71,6 +71,8 @@ def requantizer(entry: dict[str, Any]) -> str:
     if form == "thresholds":
         steps = "step" if entry["levels"] == 1 else "steps"
         return f"{entry['levels']} {steps} of {entry['threshold_bits']} bit"
+    if form == "table":
+        return f"table of {1 << entry['accumulator_bits']} entries"
     if form == "shift":
         return f"+{entry['bias_bits']} bit >>{entry['shift']}"
     if form == "multiply-add-shift":

@@ -57,7 +57,7 @@ def test_inspected_layers(designs: dict[str, Design]) -> None:
     # The names that options take for single layers; reshapes and fused steps are none.
     assert list(rows) == ["residual", "sum", "pool", "fc"]
     assert rows["residual"]["requantizer"]["form"] == "multiply-add-shift"
-    assert rows["sum"]["requantizer"]["form"] == "thresholds"
+    assert rows["sum"]["requantizer"]["form"] == "table"
     assert (data["macs"], data["weights"]) == (16 * 81 + 60, 81 + 60)
     assert data["input"]["meaning"] == (
         "tanh, then round(x / [3 channels' values] + 1) clipped to -8..7"
