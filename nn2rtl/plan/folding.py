@@ -176,16 +176,12 @@ class FoldingSearch:
         targets = self.targets()
         if not targets:
             return {}
-        low, high = 0, len(targets) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if fits(self.at(targets[middle], budget)):
-                high = middle
-            else:
-                low = middle + 1
+        # One after the other: where DSP slices run out, a slower design may not fit though a
+        # faster one does.
+        target = next((t for t in targets if fits(self.at(t, budget))), targets[-1])
         # Some layer may not reach the target. The others then need not be faster than that one,
         # but at twice its rate they add little to the latency.
-        bottleneck = max(c.cycles for c in self.at(targets[low], budget).values())
+        bottleneck = max(c.cycles for c in self.at(target, budget).values())
         quick = self.at(bottleneck // 2, budget)
         return quick if fits(quick) else self.at(bottleneck, budget)
 
