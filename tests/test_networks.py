@@ -9,6 +9,7 @@ from model_executor import run_graph
 
 import nn2rtl
 from nn2rtl.build import check_simulation
+from nn2rtl.design import Emulator, integer_graph
 from nn2rtl.ir import model
 from nn2rtl.ir.graph import Graph
 from nn2rtl.ir.types import IntType, QuantizedConstant, RealType, exact_array
@@ -175,3 +176,29 @@ def test_hardware_of_a_larger_and_of_the_planned_skip_fifo_agree():
     design = residual().done()
     x = np.random.default_rng(1).normal(size=(6, 4, 7, 6))
     check_simulation(design, design.simulate(x))
+
+
+def check_emulation(graph, output, samples=20):
+    """Emulation equals the model, on inputs of which many meet ties."""
+    graph.outputs = [output]
+    design = Emulator(integer_graph(graph))
+    rng = np.random.default_rng(3)
+    x = rng.integers(-16, 16, (samples, *design.graph.spec()[0].shape)) / 8
+    np.testing.assert_array_equal(design.emulate(x), run_graph(graph, x))
+    return design
+
+
+@pytest.mark.parametrize("after", ["conv", "dense", "max pool", "average pool"])
+def test_offsets_of_the_inputs_channels(after):
+    """The input is a stream of one position; a layer behind it knows its channels again."""
+    net = Network((3, 5, 4))
+    offset = exact_array(np.array([3, -2, 5]).reshape(3, 1, 1)) / 8
+    net.append("mean", model.Affine(exact_array(Fraction(1)), offset), net.shape)
+    if after == "conv":
+        net.conv(4, 3)
+    elif after == "dense":
+        net.flatten().dense(3)
+    else:
+        net.pool(model.MaxPool if after == "max pool" else model.AveragePool, 2, 1)
+    net.norm().quantize(5, signed=True)
+    check_emulation(net.graph, net.name)

@@ -27,7 +27,6 @@ from nn2rtl.passes.lowering import (
     Value,
     integer_weight,
     is_uniform,
-    repeated,
     transposed,
 )
 
@@ -175,7 +174,8 @@ class _Handlers(Lowering):
                 node=node.source,
                 remedy="only convolutions of one group are implemented",
             )
-        name, tensor = self.spatial(node, value)
+        value = self.spatial(node, value)
+        name, tensor = self.integers(node, value)
         weight = integer_weight(node, op.weight)
         values = weight.values if weight.values.ndim == 4 else weight.values[:, :, None, :]
         window = ig.Window(
@@ -201,7 +201,6 @@ class _Handlers(Lowering):
         return replace(result, position=layout.channels_first_position(shape))
 
     def _matmul(self, node: ModelNode, op: model.MatMul, value: Value) -> Value:
-        name, tensor = self.integers(node, value)
         weight = integer_weight(node, op.weight, output_axis=1)
         integers = weight.values.T  # [outputs, inputs]
         shape = value.position.shape
@@ -212,10 +211,8 @@ class _Handlers(Lowering):
             rows = value.position.size // shape[-1]
         else:
             raise transposed(node, "keep the features of a matrix product in the last axis")
-        target = (1, rows, shape[-1])
-        if tensor.shape != target and rows == 1:
-            value = replace(value, chain=repeated(value.chain, target[2] // tensor.channels))
-        name, tensor = self.reshaped(name, tensor, target, node.source)
+        value = self.reshaped(node, value, (1, rows, shape[-1]))
+        name, tensor = self.integers(node, value)
         conv = ig.Conv(np.ascontiguousarray(integers)[:, None, None, :], ig.Window((1, 1)))
         result = self._linear(node, conv, name, tensor, (1, rows), value, weight.scale)
         position = layout.raster_position(self.graph.types[node.name].shape)
@@ -292,7 +289,8 @@ class _Handlers(Lowering):
     # -- pooling ---------------------------------------------------------------------------------
 
     def _max_pool(self, node: ModelNode, op: model.MaxPool, value: Value) -> Value:
-        name, tensor = self.spatial(node, value)
+        value = self.spatial(node, value)
+        name, tensor = self.integers(node, value)
         if not fn.increases(value.chain):
             raise UnsupportedError(
                 "max pooling of a tensor that is scaled by a negative number",
@@ -307,7 +305,8 @@ class _Handlers(Lowering):
         return Value(out, position, value.chain)
 
     def _average_pool(self, node: ModelNode, op: model.AveragePool, value: Value) -> Value:
-        name, tensor = self.spatial(node, value)
+        value = self.spatial(node, value)
+        name, tensor = self.integers(node, value)
         step = self.affine_step(node, value)
         window = ig.Window(_pair(op.kernel), _pair(op.strides), _pads(op.pads))
         pad_value = self.zero(node, value) if any(window.pads) else 0
@@ -330,10 +329,7 @@ class _Handlers(Lowering):
             return value
         shape = self.graph.types[node.name].shape
         if value.name is not None and len(shape) == 1:
-            tensor = self.result.types[value.name]
-            chain = repeated(value.chain, tensor.size // tensor.channels)
-            name, _ = self.reshaped(value.name, tensor, (1, 1, tensor.size), node.source)
-            value = replace(value, name=name, chain=chain)
+            value = self.reshaped(node, value, (1, 1, shape[0]))
         return replace(value, position=value.position.reshape(shape))
 
     def _transpose(self, node: ModelNode, op: model.Transpose, value: Value) -> Value:

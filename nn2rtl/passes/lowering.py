@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -145,23 +145,23 @@ class Lowering:
             )
         return tuple(rows[0])
 
-    def spatial(self, node: ModelNode, value: Value) -> tuple[str, IntTensor]:
+    def spatial(self, node: ModelNode, value: Value) -> Value:
         """The operand as a (height, width, channels) stream of a channels-first model tensor."""
-        name, tensor = self.integers(node, value)
         shape = value.position.shape
         if not np.array_equal(layout.channels_first_position(shape), value.position):
             raise transposed(node, "keep one axis order (channels first or last) throughout")
         height, width = (1, *shape[1:])[-2:]
-        return self.reshaped(name, tensor, (height, width, shape[0]), node.source)
+        return self.reshaped(node, value, (height, width, shape[0]))
 
-    def reshaped(
-        self, name: str, tensor: IntTensor, shape: tuple[int, int, int], source: str
-    ) -> tuple[str, IntTensor]:
-        """The tensor under another shape of its stream."""
+    def reshaped(self, node: ModelNode, value: Value, shape: tuple[int, int, int]) -> Value:
+        """The operand under another shape of its stream."""
+        name, tensor = self.integers(node, value)
         if tensor.shape == shape:
-            return name, tensor
+            return value
+        chain = rechanneled(node, value.chain, tensor.size, shape[2])
         result = IntTensor(shape, tensor.type)
-        return self.append("reshape", ig.Reshape(), (name,), result, source), result
+        name = self.append("reshape", ig.Reshape(), (name,), result, node.source)
+        return replace(value, name=name, chain=chain)
 
 
 def transposed(node: ModelNode, remedy: str) -> UnsupportedError:
@@ -171,12 +171,23 @@ def transposed(node: ModelNode, remedy: str) -> UnsupportedError:
     )
 
 
-def repeated(chain: fn.Chain, repeats: int) -> fn.Chain:
-    """The chain of a tensor whose positions became channels."""
+def rechanneled(node: ModelNode, chain: fn.Chain, size: int, channels: int) -> fn.Chain:
+    """The chain of a tensor of `size` elements that is streamed with other channels."""
+
+    def entries(values: fn.Channelwise) -> fn.Channelwise:
+        if len(values) == 1:
+            return values
+        every = values * (size // len(values))
+        if every != every[:channels] * (size // channels):
+            raise UnsupportedError(
+                "scale or offset of its operand differ from position to position",
+                node=node.source,
+                remedy="use one constant for each channel, or one for the tensor",
+            )
+        return every[:channels]
+
     return tuple(
-        fn.AffineStep(
-            *(v * repeats if len(v) > 1 else v for v in (step.scale, step.offset))
-        )
+        fn.affine(entries(step.scale), entries(step.offset))
         if isinstance(step, fn.AffineStep)
         else step
         for step in chain
