@@ -137,12 +137,12 @@ def dequantize_output(spec: ig.OutputSpec, stream: IntArray) -> Array:
         return stream.reshape(shape)
     real = real_values(spec.chain, spec.channel_of, stream.astype(np.float64))[:, spec.position]
     real = real.reshape(len(stream), *spec.operand_shape)
-    if spec.argmax_axis is not None:
-        return np.asarray(np.argmax(real, axis=spec.argmax_axis + 1)).reshape(shape)
     if spec.softmax_axis is not None:
         axis = spec.softmax_axis + 1
         powers = np.exp(real - real.max(axis=axis, keepdims=True))
         real = powers / powers.sum(axis=axis, keepdims=True)
+    if spec.argmax_axis is not None:
+        return np.asarray(np.argmax(real, axis=spec.argmax_axis + 1)).reshape(shape)
     return real.reshape(shape)
 
 

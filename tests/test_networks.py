@@ -202,3 +202,11 @@ def test_offsets_of_the_inputs_channels(after):
         net.pool(model.MaxPool if after == "max pool" else model.AveragePool, 2, 1)
     net.norm().quantize(5, signed=True)
     check_emulation(net.graph, net.name)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0), (0, 0)])
+def test_argmax_behind_softmax(axes):
+    """A softmax over another axis changes the order that argmax sees."""
+    net = Network((4, 5)).append("softmax", model.Softmax(axes[0]), (4, 5))
+    net.append("best", model.ArgMax(axes[1], True), [(1, 5), (4, 1)][axes[1]])
+    check_emulation(net.graph, net.name)

@@ -345,6 +345,13 @@ class _Handlers(Lowering):
         # Softmax keeps the order of its operands along its axis, so that it can be left out.
         if value.softmax_axis == op.axis:
             value = replace(value, softmax_axis=None)
+        is_reshaped = self.graph.types[node.inputs[0]].shape != value.position.shape
+        if value.argmax_axis is not None or value.index or (value.tail and is_reshaped):
+            raise UnsupportedError(
+                "argmax of an argmax, or of a reshaped softmax, cannot be computed",
+                node=node.source,
+                remedy="cut the model off there; softmax and argmax end a network",
+            )
         name, tensor = self.integers(node, value)
         step = fn.as_affine(value.chain)
         in_hardware = (
