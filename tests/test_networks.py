@@ -10,6 +10,7 @@ from model_executor import run_graph
 import nn2rtl
 from nn2rtl.build import check_simulation
 from nn2rtl.design import Emulator, integer_graph
+from nn2rtl.errors import OptionsError
 from nn2rtl.ir import model
 from nn2rtl.ir.graph import Graph
 from nn2rtl.ir.types import IntType, QuantizedConstant, RealType, exact_array
@@ -210,3 +211,18 @@ def test_argmax_behind_softmax(axes):
     net = Network((4, 5)).append("softmax", model.Softmax(axes[0]), (4, 5))
     net.append("best", model.ArgMax(axes[1], True), [(1, 5), (4, 1)][axes[1]])
     check_emulation(net.graph, net.name)
+
+
+def test_an_interval_of_a_network_without_foldable_layers():
+    net = Network((6,)).append("best", model.ArgMax(0, False), ())
+    assert net.done().planned.timing.interval_cycles == 6
+    with pytest.raises(OptionsError, match="an interval of 5 cycles is out of reach; allow 6"):
+        net.done({"interval_cycles": 5})
+
+
+@pytest.mark.parametrize("layer", ["conv", "pool"])
+def test_a_folding_with_too_wide_a_stream(layer):
+    net = Network((512, 2, 2))
+    net = net.conv(512, 1) if layer == "conv" else net.pool(model.MaxPool, 2, 2)
+    with pytest.raises(OptionsError, match=f"{layer}: pe or simd .* more than 1024 bits"):
+        net.done({"layers": {layer: {"pe": 512}}})

@@ -62,7 +62,8 @@ def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: boo
     Raises
     ------
     OptionsError
-        If the user's choice does not divide the layer, naming the nearest that does.
+        If the user's choice does not divide the layer, naming the nearest that does, or if it
+        makes a stream too wide.
     """
     op, operand = layer.node.op, graph.types[layer.node.inputs[0]]
     result = graph.types[layer.name]
@@ -77,19 +78,28 @@ def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: boo
             )
     if not isinstance(op, ig.Conv):
         fixed = wanted.pe or wanted.simd
-        return [
+        found = [
             Folding(lanes, lanes, dsp)
             for lanes in ([fixed] if fixed else divisors(inputs))
             if lanes * max(operand.type.width, result.type.width) <= MAX_STREAM_BITS or lanes == 1
         ]
-    return [
-        Folding(pe, simd, dsp)
-        for pe in ([wanted.pe] if wanted.pe else divisors(outputs))
-        for simd in ([wanted.simd] if wanted.simd else divisors(inputs))
-        if (pe * simd <= MAX_PRODUCTS or wanted.pe or wanted.simd)
-        and (simd * operand.type.width <= MAX_STREAM_BITS or simd == 1)
-        and (pe * result.type.width <= MAX_STREAM_BITS or pe == 1)
-    ]
+    else:
+        found = [
+            Folding(pe, simd, dsp)
+            for pe in ([wanted.pe] if wanted.pe else divisors(outputs))
+            for simd in ([wanted.simd] if wanted.simd else divisors(inputs))
+            if (pe * simd <= MAX_PRODUCTS or wanted.pe or wanted.simd)
+            and (simd * operand.type.width <= MAX_STREAM_BITS or simd == 1)
+            and (pe * result.type.width <= MAX_STREAM_BITS or pe == 1)
+        ]
+    if not found:
+        raise OptionsError(
+            f"pe or simd make a stream of more than {MAX_STREAM_BITS} bits",
+            node=layer.node.name,
+            remedy=f"choose less: its operand has {operand.type.width} bits an element, its "
+            f"result {result.type.width}",
+        )
+    return found
 
 
 class FoldingSearch:
@@ -188,6 +198,8 @@ class FoldingSearch:
     def within(self, cycles: int, budget: Resources) -> Iterator[dict[str, Candidate]]:
         """The cheapest choices whose layers all keep to an interval, the slowest first."""
         targets = self.targets()
+        if not targets:  # nothing can be folded
+            yield {}
         for target in reversed([t for t in targets if t <= cycles] or targets[:1]):
             yield self.at(target, budget)
 
