@@ -10,7 +10,7 @@ from model_executor import run_graph
 import nn2rtl
 from nn2rtl.build import check_simulation
 from nn2rtl.design import Emulator, integer_graph
-from nn2rtl.errors import OptionsError
+from nn2rtl.errors import OptionsError, UnsupportedError
 from nn2rtl.ir import model
 from nn2rtl.ir.graph import Graph
 from nn2rtl.ir.types import IntType, QuantizedConstant, RealType, exact_array
@@ -226,3 +226,27 @@ def test_a_folding_with_too_wide_a_stream(layer):
     net = net.conv(512, 1) if layer == "conv" else net.pool(model.MaxPool, 2, 2)
     with pytest.raises(OptionsError, match=f"{layer}: pe or simd .* more than 1024 bits"):
         net.done({"layers": {layer: {"pe": 512}}})
+
+
+@pytest.mark.parametrize("kind", ["conv", "average pool"])
+def test_padding_with_a_zero_that_the_operand_does_not_reach(kind):
+    net = Network((3, 5, 4))
+    net.append("up", model.Affine(exact_array(Fraction(1)), exact_array(Fraction(9, 2))), net.shape)
+    net.quantize(5, signed=True)
+    if kind == "conv":
+        net.conv(3, 3, pad=1)
+    else:
+        net.pool(model.AveragePool, 2, 1, pad=1)
+    net.quantize(6, signed=True)
+    check_emulation(net.graph, net.name)
+
+
+@pytest.mark.parametrize("kind", ["conv", "average pool"])
+def test_padding_with_a_zero_that_the_quantizer_does_not_have(kind):
+    net = Network((3, 5, 4)).quantize(4, signed=False, zero=-3)
+    if kind == "conv":
+        net.conv(3, 3, pad=1)
+    else:
+        net.pool(model.AveragePool, 2, 1, pad=1)
+    with pytest.raises(UnsupportedError, match="zero padding is -3"):
+        net.done()

@@ -141,7 +141,12 @@ class _Handlers(Lowering):
             least = min(least, quantizer.low + min(counts))
             greatest = max(greatest, quantizer.low + max(counts))
         values = np.array(rows, dtype=np.int64).reshape(channels, -1)
-        # Levels that no operand reaches, or that every one does, are not built.
+        # Levels that no operand reaches, or that every one does, are not built; but padding needs
+        # the zero.
+        if isinstance(quantizer, fn.Quantizer) and self.is_padded(node.name):
+            zero = int(quantizer.zero_point[0])
+            least = min(least, max(zero, quantizer.low))
+            greatest = max(greatest, min(zero, quantizer.high))
         values = values[:, least - quantizer.low : greatest - quantizer.low]
         result = IntTensor(tensor.shape, IntType(least, greatest))
         definition = ig.Definition(value.chain, quantizer)
@@ -182,14 +187,7 @@ class _Handlers(Lowering):
             (values.shape[2], values.shape[3]), _pair(op.strides), _pads(op.pads),
             _pair(op.dilations),
         )
-        pad_value = self.zero(node, value) if any(window.pads) else 0
-        if any(window.pads) and not tensor.type.low <= pad_value <= tensor.type.high:
-            raise UnsupportedError(
-                f"its zero padding is {pad_value}, which the operand ({tensor.type.low} to "
-                f"{tensor.type.high}) does not have",
-                node=node.source,
-                remedy="quantize the operand so that it can be zero",
-            )
+        pad_value = self.padding(node, value, window)
         integers = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
         conv = ig.Conv(integers, window, pad_value)
         size = window.output_size(*tensor.shape[:2])
@@ -309,12 +307,9 @@ class _Handlers(Lowering):
         name, tensor = self.integers(node, value)
         step = self.affine_step(node, value)
         window = ig.Window(_pair(op.kernel), _pair(op.strides), _pads(op.pads))
-        pad_value = self.zero(node, value) if any(window.pads) else 0
-        low, high = tensor.type.low, tensor.type.high
-        if any(window.pads):
-            low, high = min(low, pad_value), max(high, pad_value)
+        pad_value = self.padding(node, value, window)
         size = window.output_size(*tensor.shape[:2])
-        kind = IntType(low * window.taps, high * window.taps)
+        kind = IntType(tensor.type.low * window.taps, tensor.type.high * window.taps)
         result = IntTensor((*size, tensor.channels), kind)
         pool = ig.SumPool(window, pad_value)
         out = self.append(node.name, pool, (name,), result, node.source)

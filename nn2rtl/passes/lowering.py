@@ -114,10 +114,12 @@ class Lowering:
             )
         return step
 
-    def zero(self, node: ModelNode, value: Value) -> int:
-        """The integer that stands for a real zero, for padding."""
+    def padding(self, node: ModelNode, value: Value, window: ig.Window) -> int:
+        """The integer that stands for a real zero, for padding; 0 if there is none."""
+        if not any(window.pads):
+            return 0
         scale, offset = self.uniform_scale(node, value)
-        exact = {-o / scale for o in offset}
+        exact = {-o / scale for o in offset} if scale else {Fraction(1, 2)}
         number = exact.pop()
         if exact or number.denominator != 1:
             raise UnsupportedError(
@@ -125,7 +127,25 @@ class Lowering:
                 node=node.source,
                 remedy="use a quantizer that has a zero (not a bipolar one), or no padding",
             )
+        _, tensor = self.integers(node, value)
+        if not tensor.type.low <= number <= tensor.type.high:
+            raise UnsupportedError(
+                f"its zero padding is {number}, which the operand ({tensor.type.low} to "
+                f"{tensor.type.high}) does not have",
+                node=node.source,
+                remedy="quantize the operand so that it can be zero",
+            )
         return int(number)
+
+    def is_padded(self, name: str) -> bool:
+        """Whether a layer that reads a model tensor pads it with zeros."""
+        return any(
+            any(reader.op.pads)
+            if isinstance(reader.op, model.Conv | model.AveragePool)
+            else isinstance(reader.op, model.MaxPool | model.Reshape | model.Transpose)
+            and self.is_padded(reader.name)
+            for reader in self.graph.consumers(name)
+        )
 
     def channelwise(self, node: ModelNode, value: Value, array: ExactArray) -> fn.Channelwise:
         """Per-channel entries of a constant that is broadcast over the model tensor."""
