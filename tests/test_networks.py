@@ -250,3 +250,27 @@ def test_padding_with_a_zero_that_the_quantizer_does_not_have(kind):
         net.pool(model.AveragePool, 2, 1, pad=1)
     with pytest.raises(UnsupportedError, match="zero padding is -3"):
         net.done()
+
+
+def test_sum_with_the_networks_input():
+    net = Network((3, 4, 5))
+    skip = net.name
+    net.conv(3, 3, pad=1).quantize(4, signed=True).add(skip).norm().quantize(4, signed=True)
+    check_emulation(net.graph, net.name)
+
+
+def test_sum_of_a_tensor_and_its_reshaped_self():
+    net = Network((3, 4, 5)).conv(3, 1).quantize(4, signed=True)
+    skip = net.name
+    net.flatten().append("back", model.Reshape(), (3, 4, 5)).add(skip).quantize(4, signed=True)
+    design = check_emulation(net.graph, net.name)
+    assert "WeightedSum" not in design.graph.summary()
+
+
+def test_sum_of_tensors_without_weight():
+    zero = model.Affine(exact_array(Fraction(0)), exact_array(Fraction(3, 4)))
+    net = Network((6,)).append("nothing", zero, (6,))
+    left = net.name
+    net.name = left.replace("nothing", "quant")
+    net.dense(6).quantize(4, signed=True).append("nothing", zero, (6,)).add(left)
+    check_emulation(net.graph, net.quantize(4, signed=True).name)

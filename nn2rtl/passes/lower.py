@@ -256,13 +256,16 @@ class _Handlers(Lowering):
         return replace(value, chain=fn.extend(value.chain, fn.FunctionStep(op.function)))
 
     def _add(self, node: ModelNode, op: model.Add, left: Value, right: Value) -> Value:
-        (a, tensor_a), (b, tensor_b) = (self.integers(node, value) for value in (left, right))
-        if tensor_a.shape != tensor_b.shape or not np.array_equal(left.position, right.position):
+        if not np.array_equal(left.position, right.position):
             raise UnsupportedError(
                 "its operands have different shapes or element orders",
                 node=node.source,
                 remedy="add tensors of the same shape and axis order",
             )
+        shapes = [self.integers(node, value)[1].shape for value in (left, right)]
+        shape = min(shapes, key=lambda shape: shape[2])
+        left, right = (self.reshaped(node, value, shape) for value in (left, right))
+        (a, tensor_a), (b, tensor_b) = (self.integers(node, value) for value in (left, right))
         scale_a, offset_a = self.uniform_scale(node, left)
         scale_b, offset_b = self.uniform_scale(node, right)
         count = max(len(offset_a), len(offset_b))
@@ -272,7 +275,7 @@ class _Handlers(Lowering):
             return replace(left, chain=doubled)
         common = lcm(scale_a.denominator, scale_b.denominator)
         numerators = int(scale_a * common), int(scale_b * common)
-        divisor = gcd(*numerators)
+        divisor = gcd(*numerators) or 1
         weights = numerators[0] // divisor, numerators[1] // divisor
         ends = [
             sorted((w * t.type.low, w * t.type.high))

@@ -179,6 +179,10 @@ class Lowering:
         if tensor.shape == shape:
             return value
         chain = rechanneled(node, value.chain, tensor.size, shape[2])
+        if isinstance(self.result[name].op, ig.Reshape):
+            (name,) = self.result[name].inputs
+            if self.result.types[name].shape == shape:
+                return replace(value, name=name, chain=chain)
         result = IntTensor(shape, tensor.type)
         name = self.append("reshape", ig.Reshape(), (name,), result, node.source)
         return replace(value, name=name, chain=chain)
