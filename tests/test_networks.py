@@ -274,3 +274,15 @@ def test_sum_of_tensors_without_weight():
     net.name = left.replace("nothing", "quant")
     net.dense(6).quantize(4, signed=True).append("nothing", zero, (6,)).add(left)
     check_emulation(net.graph, net.quantize(4, signed=True).name)
+
+
+def test_an_input_that_is_quantized_twice():
+    def network(bits):
+        net = Network((4, 5))
+        first, net.name = net.name, "image"
+        return net.quantize(bits, signed=True).add(first)
+
+    net = network(4)
+    check_emulation(net.graph, net.name)
+    with pytest.raises(UnsupportedError, match="quantized in two ways"):
+        network(5).done()

@@ -124,7 +124,7 @@ class _Handlers(Lowering):
             )
             chain = (fn.affine(quantizer.scale, offset),)
         if value.name is None:
-            return self._quantized_input(value, quantizer, chain)
+            return self._quantized_input(node, value, quantizer, chain)
         tensor = self.result.types[value.name]
         low, high = ig.ranges(self.result, value.name)
         channels = 1 if is_uniform(value.chain, quantizer) else tensor.channels
@@ -155,8 +155,19 @@ class _Handlers(Lowering):
         return Value(name, value.position, chain)
 
     def _quantized_input(
-        self, value: Value, quantizer: fn.AnyQuantizer, chain: fn.Chain
+        self, node: ModelNode, value: Value, quantizer: fn.AnyQuantizer, chain: fn.Chain
     ) -> Value:
+        """The input stream; the same one for each equal quantizer."""
+        known = self.result.input
+        if known is not None:
+            if (known.chain, known.quantizer) != (value.chain, quantizer):
+                raise UnsupportedError(
+                    "the network's input is quantized in two ways",
+                    node=node.source,
+                    remedy="quantize the input once, and its copies again if need be",
+                )
+            source = next(n.name for n in self.result if isinstance(n.op, ig.Input))
+            return Value(source, value.position, chain)
         size = value.position.size
         result = IntTensor((1, 1, size), IntType(quantizer.low, quantizer.high))
         name = self.append(self.input_name, ig.Input(), (), result, self.input_name)
