@@ -26,6 +26,7 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntArray, IntType
 
 MAX_SHIFT = 36
+_LARGEST = 1 << 62  # sums of product and bias stay below: int64 holds them and what led to them
 _PAIRS = 256  # levels of which all pairs are examined; beyond, ends only and a full check
 _HALF_EVEN_WORTH = 3  # bits of the multiplier that the check for ties must save
 MAX_THRESHOLD_LEVELS = 15  # up to 4 bits, comparing costs less than multiplying
@@ -95,7 +96,8 @@ def requantizer(
     Returns
     -------
     Requantize or None
-        None if there is none with a shift of at most `MAX_SHIFT`, or comparing is cheaper.
+        None if there is none with a shift of at most `MAX_SHIFT` that 63 bits hold, or comparing
+        is cheaper.
     """
     if op.values.shape[0] == 1:
         low, high = low.min(keepdims=True), high.max(keepdims=True)
@@ -107,8 +109,17 @@ def requantizer(
     if found is None:
         return None
     shift = max(s.shift for s in found)
-    multiplier = np.array([s.multiplier << (shift - s.shift) for s in found], dtype=np.int64)
-    bias = np.array([s.bias << (shift - s.shift) for s in found], dtype=np.int64)
+    found = [
+        Scaling(s.multiplier << (shift - s.shift), s.bias << (shift - s.shift), shift)
+        for s in found
+    ]
+    if any(
+        max(abs(int(x)) for x in ends) * abs(s.multiplier) + abs(s.bias) >= _LARGEST
+        for s, *ends in zip(found, low, high, strict=True)
+    ):
+        return None
+    multiplier = np.array([s.multiplier for s in found], dtype=np.int64)
+    bias = np.array([s.bias for s in found], dtype=np.int64)
     _join_constant_channels(op, multiplier, bias, shift, low, high)
     pure_shift = bool((multiplier == 1).all())
     if not pure_shift and not force and op.values.shape[1] <= MAX_THRESHOLD_LEVELS:
@@ -160,6 +171,8 @@ def _join_constant_channels(
     for channel in np.flatnonzero(constant):
         level = int(bias[channel]) >> shift
         ends = int(low[channel]) * factor, int(high[channel]) * factor
+        if 2 * max(map(abs, ends)) + ((abs(level) + 1) << shift) >= _LARGEST:
+            continue
         if level == op.low:
             multiplier[channel], bias[channel] = factor, (level << shift) - max(ends)
         elif level == op.low + op.values.shape[1]:

@@ -126,3 +126,13 @@ def test_a_channel_with_a_constant_result_shares_the_shift(constant):
     x = np.arange(-400, 401)
     result = np.clip((x + found.bias[1]) >> found.shift, found.low, found.high)
     assert (result == (0 if constant > 0 else 20)).all()
+
+
+def test_sums_beyond_64_bits_are_compared():
+    """Far from zero and finely scaled, the product would need more bits than the integers have."""
+    far, levels = 27_345_678_901, np.arange(4095)
+    rows = np.array([4 + 8 * levels, [far + round(218.0123456789 * n) for n in levels]])
+    op = ig.Thresholds(-2048, rows, np.zeros(2, dtype=np.bool_))
+    assert requantizer(op, np.full(2, -(1 << 35)), np.full(2, 1 << 35)) is None
+    near = ig.Thresholds(-2048, rows - [[0], [far]], op.decreasing)
+    assert requantizer(near, np.full(2, -(1 << 25)), np.full(2, 1 << 25)) is not None
