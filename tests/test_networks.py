@@ -286,3 +286,8 @@ def test_an_input_that_is_quantized_twice():
     check_emulation(net.graph, net.name)
     with pytest.raises(UnsupportedError, match="quantized in two ways"):
         network(5).done()
+
+
+def test_a_pooling_has_one_number_of_lanes():
+    with pytest.raises(OptionsError, match="pool: pe 2 and simd 4 of a pooling differ"):
+        NETWORKS["pooling"]().done({"layers": {"pool": {"pe": 2, "simd": 4}}})

@@ -77,6 +77,12 @@ def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: boo
                 remedy=f"the nearest that does is {nearest}",
             )
     if not isinstance(op, ig.Conv):
+        if wanted.pe and wanted.simd and wanted.pe != wanted.simd:
+            raise OptionsError(
+                f"pe {wanted.pe} and simd {wanted.simd} of a pooling differ",
+                node=layer.node.name,
+                remedy="give one of them: a pooling takes and yields the same channels",
+            )
         fixed = wanted.pe or wanted.simd
         found = [
             Folding(lanes, lanes, dsp)
