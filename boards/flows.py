@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +11,7 @@ from nn2rtl.boards import openxc7, vivado
 from nn2rtl.boards.board import FLOW_NAMES, Board
 from nn2rtl.boards.xdc import CORE, core_constraints
 from nn2rtl.errors import OptionsError, OutputError
+from nn2rtl.files import write_whole
 from nn2rtl.tools import (
     FASM2FRAMES,
     NEXTPNR_HIMBAECHEL,
@@ -118,19 +118,6 @@ def next_missing(flow: str, until: Stage, *, has_pins: bool = False) -> Missing 
     return None
 
 
-def _write(path: Path, text: str, *, is_executable: bool = False) -> Path:
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        if is_executable:
-            partial.chmod(0o755)
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    return path
-
-
 def write_project(board: Board, flow: str, frequency_hz: float, cwd: Path) -> tuple[Path, ...]:
     """Write what a user runs to build the core (``nn2rtl_core.v``, not written here) by hand.
 
@@ -148,8 +135,17 @@ def write_project(board: Board, flow: str, frequency_hz: float, cwd: Path) -> tu
     """
     options = board.flow(flow)
     constraints = core_constraints(frequency_hz)
+    try:
+        cwd.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{cwd} cannot be written: {error.strerror}") from error
     if flow == "vivado":
         tcl = vivado.build_tcl(board)
-        return (_write(cwd / f"{CORE}.xdc", constraints), _write(cwd / vivado.SCRIPT, tcl))
+        return (
+            write_whole(cwd / f"{CORE}.xdc", constraints),
+            write_whole(cwd / vivado.SCRIPT, tcl),
+        )
     script = openxc7.build_script(board.name, options)
-    return (_write(cwd / openxc7.SCRIPT, script, is_executable=True),)
+    path = write_whole(cwd / openxc7.SCRIPT, script)
+    path.chmod(0o755)
+    return (path,)

@@ -17,6 +17,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import TypeAlias
 
+from nn2rtl.ir.exact import round_exact
 from nn2rtl.ir.model import Function, Rounding
 
 Channelwise: TypeAlias = tuple[Fraction, ...]  # one value for all channels, or one for each
@@ -231,22 +232,7 @@ def quantize(quantizer: AnyQuantizer, number: Fraction, channel: int) -> int:
     if isinstance(quantizer, SignQuantizer):
         return int(number >= 0)
     zero, scale = pick(quantizer.zero_point, channel), pick(quantizer.scale, channel)
-    exact = number / scale + zero
-    below, above = floor(exact), ceil(exact)
-    nearest = floor(exact + Fraction(1, 2))
-    tie = exact - below == Fraction(1, 2)
-    away, towards = (above, below) if exact > 0 else (below, above)
-    rounded = {
-        Rounding.HALF_EVEN: round(exact),
-        Rounding.HALF_UP: nearest,
-        Rounding.HALF_DOWN: below if tie else nearest,
-        Rounding.HALF_AWAY: away if tie else nearest,
-        Rounding.HALF_TO_ZERO: towards if tie else nearest,
-        Rounding.FLOOR: below,
-        Rounding.CEIL: above,
-        Rounding.UP: away,
-        Rounding.DOWN: towards,
-    }[quantizer.rounding]
+    rounded = round_exact(number / scale + zero, quantizer.rounding)
     return min(max(rounded, quantizer.low), quantizer.high)
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-import numpy as np
-
 from nn2rtl.ir.graph import Graph
 from nn2rtl.ir.types import ExactArray, QuantizedConstant, RealType
 
@@ -224,8 +222,3 @@ ModelOp: TypeAlias = (
 )
 
 ModelGraph: TypeAlias = Graph[ModelOp, RealType]
-
-
-def weight_count(op: ModelOp) -> int:
-    """Number of weights that an operation holds."""
-    return int(np.size(op.weight.values)) if isinstance(op, Conv | MatMul) else 0
