@@ -192,10 +192,13 @@ def _requantize(op: ig.Requantize, low: IntArray, high: IntArray) -> Callable[..
     # Rounding half to even is what rint does, once the half of a step is taken off.
     bias = (op.bias / 2.0**op.shift - (0.5 if op.half_even else 0.0)).astype(dtype)
     round_off = np.rint if op.half_even else np.floor
+    step = None if op.step is None else (op.step / 2.0**op.shift).astype(dtype)
 
     def compute(x: Array) -> Array:
         y: Array = x.astype(dtype) * multiplier
         y += bias
+        if step is not None:
+            y += (y >= op.split) * step
         round_off(y, out=y)
         np.clip(y, op.low, op.high, out=y)
         return y.astype(np.float32, copy=False)
@@ -206,6 +209,8 @@ def _requantize(op: ig.Requantize, low: IntArray, high: IntArray) -> Callable[..
 def _requantize_wide(op: ig.Requantize) -> Callable[..., Array]:
     def compute(x: Array) -> Array:
         total = _as_int(x) * op.multiplier + op.bias
+        if op.step is not None:
+            total += (total >> op.shift >= op.split) * op.step
         y = total >> op.shift
         if op.half_even:
             y -= (y << op.shift == total) & y & 1

@@ -61,16 +61,19 @@ class Conv:
     Parameters
     ----------
     weight : int64 array
-        [output channels, kernel height, kernel width, input channels].
+        [output channels, kernel height, kernel width, input channels / groups].
     window : Window
         Geometry.
     pad_value : int
         The integer that stands for a real zero.
+    groups : int
+        Groups of consecutive channels: outputs of a group see the inputs of that group only.
     """
 
     weight: IntArray
     window: Window
     pad_value: int = 0
+    groups: int = 1
 
     def output_ranges(self, operand: IntType) -> tuple[IntArray, IntArray]:
         """Least and greatest accumulator of each output channel, for operands in a range."""
@@ -102,6 +105,55 @@ class WeightedSum:
     """``weights[0] * a + weights[1] * b`` of two tensors."""
 
     weights: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Product:
+    """``(a + offsets[0]) * (b + offsets[1])`` of two tensors, element by element."""
+
+    offsets: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Tensors joined along an axis of (height, width, channels): 0, 1 or 2."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """Elements of the operand's stream at constant places.
+
+    Parameters
+    ----------
+    index : int64 array [elements]
+        For each element of the result's stream the place in the operand's, or -1 for `fill`.
+    fill : int
+        The integer at all other places.
+    """
+
+    index: IntArray
+    fill: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """``table[x - low]``: any function of an integer from `low` to ``low + len(table) - 1``.
+
+    Parameters
+    ----------
+    low : int
+        Operand of the first entry.
+    table : int64 array [operands]
+        Results.
+    definition : Definition, optional
+        Where it comes from, if it ends with a quantizer.
+    """
+
+    low: int
+    table: IntArray
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +191,9 @@ class Thresholds:
 class Requantize:
     """``clip((x * multiplier[c] + bias[c]) >> shift, low, high)`` with a flooring shift.
 
+    Sums whose shifted value is `split` or more get ``step[c]`` added before the shift: so rounding
+    can be symmetric about a level (half away from zero, say).
+
     Parameters
     ----------
     multiplier, bias : int64 arrays
@@ -148,6 +203,10 @@ class Requantize:
     half_even : bool
         Whether a result without remainder (``shift`` zero bits shifted out) loses its lowest bit.
         With half of a step in `bias` that is rounding half to even.
+    split : int
+        See above.
+    step : int64 array or None
+        [channels or 1], see above; None without such a step. Not together with `half_even`.
     """
 
     multiplier: IntArray
@@ -156,6 +215,29 @@ class Requantize:
     low: int
     high: int
     half_even: bool = False
+    split: int = 0
+    step: IntArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax:
+    """Softmax over the channels of each position, in fixed point.
+
+    ``y = clip(((e[d] * r) rounded by the shift of r) + low, low, high)`` with ``d = max - x``,
+    tables of exponentials, and r the reciprocal of their sum; `nn2rtl.softmax` computes it and says
+    how exact it is.
+
+    Parameters
+    ----------
+    exponentials : int64 array
+        Fixed-point exponential (of 31 fraction bits) for each difference d from 0 on.
+    low, high : int
+        Range of the results: `low` stands for 0, one step for 1/256.
+    """
+
+    exponentials: IntArray
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -174,8 +256,13 @@ IntOp: TypeAlias = (
     | SumPool
     | MaxPool
     | WeightedSum
+    | Product
+    | Concat
+    | Gather
+    | Lookup
     | Thresholds
     | Requantize
+    | Softmax
     | ArgMax
     | Reshape
 )

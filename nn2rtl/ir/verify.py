@@ -81,6 +81,8 @@ def _problem(op: ig.IntOp, operands: list[IntTensor], result: IntTensor) -> str:
     elif isinstance(op, ig.Requantize):
         if len(op.multiplier) not in (1, operand.channels):
             return "multipliers are given for one or for all channels"
+        if op.step is not None and (op.half_even or len(op.step) not in (1, operand.channels)):
+            return "steps are given for one or for all channels, and not with half_even"
         if (op.low, op.high) != (kind.low, kind.high):
             return "the result's type is that of the clip"
         expected = operand.shape
