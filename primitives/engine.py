@@ -114,6 +114,9 @@ class _WindowEngine(wiring.Component):
 class ConvEngine(_WindowEngine):
     """Folded convolution or dense layer: `pe` output channels and `simd` input channels a cycle.
 
+    Of a grouped convolution either a part of one group at a time, which the geometry's blocks are
+    then, or several whole groups, see `blocks`.
+
     Timing, exactly: steps issue by the rule of :class:`LineBuffer`, with a credit while fewer than
     `depth` outputs are in flight or in the FIFO; an output popped in cycle u gives its credit to
     cycle u + 1. The output of a group whose last step issues in cycle t enters the FIFO in
@@ -124,14 +127,14 @@ class ConvEngine(_WindowEngine):
     Parameters
     ----------
     geometry : WindowGeometry
-        In "dense" order; ``words = channels / simd``, ``outer = output channels / pe``.
+        ``words = channels / simd``, ``blocks * outer = output channels / pe``.
     act_shape, weight_shape, acc_shape : ShapeLike
         Shapes of activations, weights and sums, see :class:`MacArray`.
     pe, simd : int
         Output and input channels in parallel.
-    weights : sequence of [pe][simd] int
-        For each step of a window, ``geometry.window_steps`` in all: step order is neuron fold,
-        kernel row, kernel column, word.
+    weights : sequence of [pe][simd / blocks] int
+        For each step of a window, ``geometry.window_steps`` in all: step order is block of the
+        geometry, neuron fold, kernel row, kernel column, word.
     depth : int
         Depth of the output FIFO.
     capacity : int
@@ -140,6 +143,8 @@ class ConvEngine(_WindowEngine):
         Activation in padding.
     epilogue : sequence of Component
         Valid-only pipes that the sums go through, the first takes ``ArrayLayout(acc_shape, pe)``.
+    blocks : int
+        Groups of channels computed side by side, see :class:`MacArray`.
     use_dsp : bool
         See :class:`MacArray`.
     memory_register : bool
@@ -158,13 +163,12 @@ class ConvEngine(_WindowEngine):
         Image in raster order, channels last.
     o : Out(stream.Signature)
         Outputs of the last pipe: ``geometry.outputs`` beats an inference, position by position,
-        neuron folds in order.
+        blocks and neuron folds in order.
 
     Raises
     ------
     ValueError
-        The geometry is not in "dense" order, weights have the wrong number or do not fit, or a
-        part refuses its parameters.
+        Weights have the wrong number or do not fit, or a part refuses its parameters.
     """
 
     def __init__(
@@ -181,32 +185,33 @@ class ConvEngine(_WindowEngine):
         capacity: int,
         pad_value: int = 0,
         epilogue: Sequence[wiring.Component] = (),
+        blocks: int = 1,
         use_dsp: bool = False,
         memory_register: bool = False,
         line_memory: LineMemory = "auto",
         rom_memory: RomMemory = "auto",
         fifo_memory: FifoMemory = "auto",
     ) -> None:
-        if geometry.order != "dense":
-            raise ValueError(f"geometry must be in 'dense' order, not {geometry.order!r}")
-        steps = geometry.window_steps
+        array = MacArray(
+            act_shape, weight_shape, acc_shape, pe, simd, blocks=blocks, use_dsp=use_dsp
+        )
+        steps, lanes = geometry.window_steps, array.lanes
         sizes = {(len(step), len(row)) for step in weights for row in step}
-        if len(weights) != steps or sizes != {(pe, simd)}:
+        if len(weights) != steps or sizes != {(pe, lanes)}:
             raise ValueError(
-                f"weights must be {steps} x {pe} x {simd}, not {len(weights)} x {sizes!r}"
+                f"weights must be {steps} x {pe} x {lanes}, not {len(weights)} x {sizes!r}"
             )
         weight = Shape.cast(weight_shape)
         words = [_pattern([w for row in step for w in row], weight, "weights") for step in weights]
         pad_word = _pattern([pad_value] * simd, Shape.cast(act_shape), "pad_value")
         self.rom = WeightRom(
-            words, weight.width * pe * simd, memory=rom_memory, output_register=memory_register
+            words, weight.width * pe * lanes, memory=rom_memory, output_register=memory_register
         )
         word_shape = ArrayLayout(act_shape, simd)
         line_buffer = LineBuffer(
             geometry, word_shape, capacity, pad_word,
             memory=line_memory, output_register=memory_register,
         )
-        array = MacArray(act_shape, weight_shape, acc_shape, pe, simd, use_dsp=use_dsp)
         super().__init__(line_buffer, word_shape, array, epilogue, depth, fifo_memory)
 
     def _connect_head(self, m: Module, head: wiring.Component) -> None:
@@ -231,7 +236,7 @@ class WindowReduceEngine(_WindowEngine):
     Parameters
     ----------
     geometry : WindowGeometry
-        In "lane" order.
+        Each word a block, and ``outer`` 1.
     word_shape : ShapeLike
         Shape of a word of the image, an ArrayLayout.
     reduce : Component
@@ -267,7 +272,7 @@ class WindowReduceEngine(_WindowEngine):
     TypeError
         `word_shape` is not an ArrayLayout.
     ValueError
-        The geometry is not in "lane" order, `pad_value` does not fit, or a part refuses its
+        The geometry's blocks are not its words, `pad_value` does not fit, or a part refuses its
         parameters.
     """
 
@@ -285,8 +290,8 @@ class WindowReduceEngine(_WindowEngine):
         line_memory: LineMemory = "auto",
         fifo_memory: FifoMemory = "auto",
     ) -> None:
-        if geometry.order != "lane":
-            raise ValueError(f"geometry must be in 'lane' order, not {geometry.order!r}")
+        if (geometry.blocks, geometry.outer) != (geometry.words, 1):
+            raise ValueError(f"each word must be a block, with outer 1, not {geometry!r}")
         if not isinstance(word_shape, ArrayLayout):
             raise TypeError(f"word_shape must be an ArrayLayout, not {word_shape!r}")
         element = Shape.cast(word_shape.elem_shape)

@@ -15,17 +15,21 @@ class WindowGeometry:
     """Sliding windows over a raster image stream.
 
     The image has ``height`` x ``width`` pixels of ``words`` words (a word is a group of consecutive
-    channels). Words arrive in raster order; word ``w`` of pixel ``(y, x)`` of image ``n`` has index
-    ``r = ((n*height + y)*width + x)*words + w``.
+    channels). Words arrive in raster order; word ``k`` of pixel ``(y, x)`` of image ``n`` has index
+    ``r = ((n*height + y)*width + x)*words + k``.
 
-    For each output position ``(oy, ox)`` in raster order, the reader takes one *step* for each of
+    The words of a pixel are cut into ``blocks`` of consecutive words: one for a convolution or
+    dense layer, one for each group of channels of a grouped convolution, one for each word for
+    pooling and for depthwise convolution. For each output position ``(oy, ox)`` in raster order,
+    the reader takes one *step* for each of ::
 
-    * ``"dense"``: ``for nf in range(outer): for ky: for kx: for w`` (convolution, dense layer);
-      an accumulation *group* is one ``(position, nf)``;
-    * ``"lane"``: ``for w: for ky: for kx`` (pooling, depthwise); a group is one ``(position, w)``.
+        for b in range(blocks): for nf in range(outer): for ky: for kx: for w in range(block_words)
+
+    An accumulation *group* is one ``(position, b, nf)``.
 
     The tap ``(ky, kx)`` lies at ``iy = oy*sy - top + ky*dy``, ``ix = ox*sx - left + kx*dx``. Its
-    *virtual* index is ``(iy*width + ix)*words + w`` whether or not the tap lies inside the image.
+    *virtual* index is ``(iy*width + ix)*words + b*block_words + w`` whether or not the tap lies
+    inside the image.
 
     Parameters
     ----------
@@ -38,9 +42,9 @@ class WindowGeometry:
     pads : tuple of int
         ``(top, left, bottom, right)``, in pixels.
     outer : int
-        How often each window is read before the next one (neuron folds). 1 in ``"lane"`` order.
-    order : str
-        ``"dense"`` or ``"lane"``.
+        How often each block of a window is read before the next one (neuron folds).
+    blocks : int
+        Blocks that the words of a pixel are cut into; divides ``words``.
 
     Raises
     ------
@@ -57,17 +61,15 @@ class WindowGeometry:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     outer: int = 1
-    order: str = "dense"
+    blocks: int = 1
 
     def __post_init__(self) -> None:
-        if self.order not in ("dense", "lane"):
-            raise ValueError(f"order must be 'dense' or 'lane', not {self.order!r}")
-        positive = (self.height, self.width, self.words, self.outer,
+        positive = (self.height, self.width, self.words, self.outer, self.blocks,
                     *self.kernel, *self.stride, *self.dilation)
         if min(positive) < 1 or min(self.pads) < 0:
             raise ValueError(f"extents must be positive and pads not negative: {self!r}")
-        if self.order == "lane" and self.outer != 1:
-            raise ValueError(f"outer must be 1 in 'lane' order, not {self.outer!r}")
+        if self.words % self.blocks:
+            raise ValueError(f"blocks must divide the {self.words} words, not {self.blocks!r}")
         if self.out_height < 1 or self.out_width < 1:
             raise ValueError(f"kernel does not fit into the padded image: {self!r}")
         if not all(self.tap_rows) or not all(self.tap_columns):
@@ -98,15 +100,19 @@ class WindowGeometry:
         return self.height * self.width * self.words
 
     @property
+    def block_words(self) -> int:
+        """Words a block."""
+        return self.words // self.blocks
+
+    @property
     def group_steps(self) -> int:
         """Steps an accumulation group."""
-        taps = self.kernel[0] * self.kernel[1]
-        return taps * self.words if self.order == "dense" else taps
+        return self.kernel[0] * self.kernel[1] * self.block_words
 
     @property
     def groups(self) -> int:
         """Accumulation groups a window."""
-        return self.outer if self.order == "dense" else self.words
+        return self.blocks * self.outer
 
     @property
     def window_steps(self) -> int:
@@ -130,17 +136,15 @@ class WindowGeometry:
         """Loop nest of an image, outermost first, as ``(name, extent, stride)``.
 
         The virtual index of a step is ``base_of_first_window + sum(counter * stride)``; names are
-        ``oy ox nf ky kx w``. An image is ``image_words`` after the one before.
+        ``oy ox b nf ky kx w``. An image is ``image_words`` after the one before.
         """
         row = self.width * self.words
         y = ("oy", self.out_height, self.stride[0] * row)
         x = ("ox", self.out_width, self.stride[1] * self.words)
         ky = ("ky", self.kernel[0], self.dilation[0] * row)
         kx = ("kx", self.kernel[1], self.dilation[1] * self.words)
-        w = ("w", self.words, 1)
-        if self.order == "dense":
-            return [y, x, ("nf", self.outer, 0), ky, kx, w]
-        return [y, x, w, ky, kx]
+        block = ("b", self.blocks, self.block_words)
+        return [y, x, block, ("nf", self.outer, 0), ky, kx, ("w", self.block_words, 1)]
 
     @property
     def position_levels(self) -> int:
@@ -150,7 +154,7 @@ class WindowGeometry:
     @property
     def group_levels(self) -> int:
         """How many of the innermost `loops` make a group."""
-        return 3 if self.order == "dense" else 2
+        return 3
 
     # Taps
 
@@ -215,10 +219,10 @@ class WindowGeometry:
                 ix = ox * self.stride[1] - self.pads[1] + kx * self.dilation[1]
                 inside = 0 <= iy < self.height and 0 <= ix < self.width
                 taps.append((iy * self.width + ix) * self.words if inside else None)
-        if self.order == "dense":
-            return [None if tap is None else tap + w
-                    for tap in taps for w in range(self.words)] * self.outer
-        return [None if tap is None else tap + w for w in range(self.words) for tap in taps]
+        size = self.block_words
+        return [None if tap is None else tap + w
+                for first in range(0, self.words, size) for _ in range(self.outer)
+                for tap in taps for w in range(first, first + size)]
 
     def reads(self) -> Iterator[int | None]:
         """Word index (image 0) that each step of an image reads, None in padding."""
@@ -256,8 +260,8 @@ class WindowGeometry:
                             tap = ((n * self.height + iy) * self.width + ix) * self.words
                             if tap > highest:
                                 furthest_read = max(furthest_read, tap - (highest + 1))
-                                # "dense" reads the whole pixel now, "lane" a word of each tap
-                                highest = tap if self.order == "lane" else tap + self.words - 1
+                                # The first block of each tap now, the others afterwards.
+                                highest = tap + self.block_words - 1
                     end = ((n * self.height + rows[-1]) * self.width + columns[-1] + 1) * self.words
                     highest = max(highest, end - 1)
                     capacity = max(capacity, end - freed)

@@ -49,6 +49,9 @@ class MacArray(wiring.Component):
     beats and lanes k of ``data[k] * weights[p][k]``, modulo ``2**acc_width``. If the sum of the
     whole group fits into `acc_shape` it is exact, whatever happens on the way.
 
+    With `blocks`, PEs and activations are cut into that many blocks side by side, of pe / blocks
+    and of `lanes` = simd / blocks, and a PE sees the activations of its own block only.
+
     Parameters
     ----------
     act_shape, weight_shape : ShapeLike
@@ -56,9 +59,11 @@ class MacArray(wiring.Component):
     acc_shape : ShapeLike
         Shape of the sums.
     pe : int
-        Dot products in parallel (output channels).
+        Dot products in parallel (output channels), of all blocks.
     simd : int
-        Products in each of them.
+        Activations in parallel (input channels), of all blocks.
+    blocks : int
+        Blocks (groups of channels); divides both.
     use_dsp : bool
         Leave the products to the synthesiser, with registers such that it can use DSP blocks.
         Otherwise build them of LUTs, whatever their width.
@@ -67,6 +72,8 @@ class MacArray(wiring.Component):
     ----------
     latency : int
         Cycles from the ``last`` beat to the sums, see :func:`mac_latency`.
+    lanes : int
+        Products in each dot product.
     plan : DotProductPlan
         How a dot product is built of LUTs.
 
@@ -74,14 +81,14 @@ class MacArray(wiring.Component):
     -------
     i : In(stream.Signature(StructLayout, always_ready=True))
         ``data``: ArrayLayout(act_shape, simd); ``weights``: ArrayLayout(ArrayLayout(weight_shape,
-        simd), pe); ``first``, ``last``: 1.
+        lanes), pe); ``first``, ``last``: 1.
     o : Out(stream.Signature(ArrayLayout(acc_shape, pe), always_ready=True))
         Sums of a group.
 
     Raises
     ------
     ValueError
-        `pe` or `simd` is below 1, or a shape has no bits.
+        `pe` or `simd` is below 1, `blocks` does not divide both, or a shape has no bits.
     """
 
     i: stream.Interface
@@ -95,6 +102,7 @@ class MacArray(wiring.Component):
         pe: int,
         simd: int,
         *,
+        blocks: int = 1,
         use_dsp: bool = False,
     ) -> None:
         self.act = act = Shape.cast(act_shape)
@@ -102,18 +110,22 @@ class MacArray(wiring.Component):
         self.acc = Shape.cast(acc_shape)
         if pe < 1 or simd < 1:
             raise ValueError(f"pe and simd must be at least 1, not {pe!r} and {simd!r}")
+        if blocks < 1 or pe % blocks or simd % blocks:
+            raise ValueError(f"blocks must divide pe {pe} and simd {simd}, not {blocks!r}")
         if not (act.width and weight.width and self.acc.width):
             raise ValueError(f"shapes must have bits, not {act!r}, {weight!r}, {self.acc!r}")
         self.pe = pe
         self.simd = simd
+        self.blocks = blocks
+        self.lanes = simd // blocks
         self.use_dsp = use_dsp
-        self.latency = mac_latency(act, weight, simd, use_dsp=use_dsp)
+        self.latency = mac_latency(act, weight, self.lanes, use_dsp=use_dsp)
         self.plan: DotProductPlan = plan_dot_product(
-            (act.width, act.signed), (weight.width, weight.signed), simd
+            (act.width, act.signed), (weight.width, weight.signed), self.lanes
         )
         layout = StructLayout({
             "data": ArrayLayout(act_shape, simd),
-            "weights": ArrayLayout(ArrayLayout(weight_shape, simd), pe),
+            "weights": ArrayLayout(ArrayLayout(weight_shape, self.lanes), pe),
             "first": 1,
             "last": 1,
         })
@@ -144,9 +156,11 @@ class MacArray(wiring.Component):
         for p in range(self.pe):
             weights = [
                 self._named(m, self.i.payload.weights[p][k], f"weight_{p}_{k}")
-                for k in range(self.simd)
+                for k in range(self.lanes)
             ]
-            total = self._dsp(m, data, weights) if self.use_dsp else self._luts(m, data, weights)
+            begin = p * self.blocks // self.pe * self.lanes
+            own = data[begin : begin + self.lanes]
+            total = self._dsp(m, own, weights) if self.use_dsp else self._luts(m, own, weights)
             sums = Signal(self.acc, name=f"sums_{p}", reset_less=True)
             with m.If(valid):
                 m.d.sync += sums.eq(Mux(first, 0, sums) + total)

@@ -129,20 +129,22 @@ def component(stage: AnyStage) -> wiring.Component:
 
 def _conv(stage: ConvStage) -> wiring.Component:
     weight = stage.op.weight
-    outputs, height, width, inputs = weight.shape
+    _, height, width, _ = weight.shape
     kind = IntType(min(int(weight.min()), 0), max(int(weight.max()), 0))
-    # Step order: neuron fold, kernel row, kernel column, word; in it PE, then SIMD.
+    g, lanes = stage.geometry, stage.simd // stage.blocks
+    # Step order: block, neuron fold, kernel row, kernel column, word; in it PE, then its lanes.
     words = weight.reshape(
-        outputs // stage.pe, stage.pe, height, width, inputs // stage.simd, stage.simd
-    ).transpose(0, 2, 3, 4, 1, 5)
+        g.blocks, g.outer, stage.pe, height, width, g.block_words, lanes
+    ).transpose(0, 1, 3, 4, 5, 2, 6)
     return ConvEngine(
-        stage.geometry,
+        g,
         act_shape=shape_of(stage.operand.type),
         weight_shape=shape_of(kind),
         acc_shape=shape_of(stage.accumulator),
         pe=stage.pe,
         simd=stage.simd,
-        weights=words.reshape(-1, stage.pe, stage.simd).tolist(),
+        weights=words.reshape(-1, stage.pe, lanes).tolist(),
+        blocks=stage.blocks,
         epilogue=_epilogue(stage),
         depth=stage.depth,
         capacity=stage.capacity,

@@ -29,8 +29,9 @@ from nn2rtl.plan.stages import (
     PoolStage,
     SumStage,
     WidthStage,
+    groups_at_once,
 )
-from nn2rtl.plan.streams import Folding, Layer
+from nn2rtl.plan.streams import Folding, Layer, window_folds
 from nn2rtl.primitives.geometry import WindowGeometry
 from nn2rtl.primitives.rom import rom_memory
 
@@ -82,7 +83,6 @@ def _pixel(
     return WindowGeometry(
         height=height, width=width, words=1, kernel=window.kernel, stride=window.stride,
         pads=window.pads, dilation=window.dilation,
-        order="dense" if isinstance(op, ig.Conv) else "lane",
     )
 
 
@@ -99,14 +99,15 @@ def _conv(
 ) -> Area:
     pe, simd, use_dsp = folding.pe, folding.simd, folding.use_dsp
     weights = _weights(op)
-    words = buffer.outer * buffer.group_steps
+    words = buffer.blocks * buffer.outer * buffer.group_steps
+    lanes = simd // groups_at_once(op, simd)
     block = words > 1 and rom_memory(words) == "block"
     return (
         parts.line_buffer(buffer, capacity, operand.width * simd)
-        + parts.rom(words, weights.columns(words, pe * simd), block)
+        + parts.rom(words, weights.columns(words, pe * lanes), block)
         + mac_array(
             (operand.width, operand.signed), (weights.type.width, weights.type.signed),
-            accumulator.width, pe, simd, use_dsp,
+            accumulator.width, pe, simd, use_dsp, lanes,
         )
         + pipes.epilogue(epilogue, accumulator, result.width, pe, op.weight.shape[0], use_dsp)
         + parts.credits(depth)
@@ -163,8 +164,7 @@ def layer_cost(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> Resour
     operand = types[layer.node.inputs[0]]
     accumulator, result = types[layer.node.name].type, types[layer.name].type
     pixel = _pixel(op, operand.shape[0], operand.shape[1])
-    outer = op.weight.shape[0] // folding.pe if isinstance(op, ig.Conv) else 1
-    buffer = Buffer(pixel, operand.channels // folding.simd, outer)
+    buffer = Buffer(pixel, *window_folds(op, operand.channels, folding))
     depth = max(2, -(-PIPE_CYCLES // buffer.group_steps) + 1)
     epilogue = _epilogue_of(layer)
     if isinstance(op, ig.Conv):
@@ -192,7 +192,7 @@ def _stage_area(stage: AnyStage) -> Area:
     result = stage.result
     if isinstance(stage, ConvStage | PoolStage):
         g, operand = stage.geometry, stage.operand
-        buffer = Buffer(_pixel(stage.op, g.height, g.width), g.words, g.outer)
+        buffer = Buffer(_pixel(stage.op, g.height, g.width), g.words, g.outer, g.blocks)
         folding = Folding(result.lanes, operand.lanes, stage.use_dsp)
         if isinstance(stage, ConvStage):
             return _conv(stage.op, buffer, stage.capacity, operand.type, stage.accumulator,

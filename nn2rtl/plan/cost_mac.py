@@ -149,13 +149,18 @@ def mac_array(
     pe: int,
     simd: int,
     use_dsp: bool,
+    lanes: int | None = None,
 ) -> Area:
-    """`MacArray`: products, adder tree, accumulators, and the delay of the control bits."""
+    """`MacArray`: products, adder tree, accumulators, and the delay of the control bits.
+
+    `lanes` are those of a dot product, if blocks have less than all `simd`.
+    """
+    lanes = simd if lanes is None else lanes
     if use_dsp:
-        one, latency = _dsp_dot_product(act, weight, acc_bits, simd)
+        one, latency = _dsp_dot_product(act, weight, acc_bits, lanes)
         shared = Area(ff=0 if dsp_slices(act, weight) else act[0] * simd)
     else:
-        dot = dot_product(act, weight, simd)
+        dot = dot_product(act, weight, lanes)
         latency, shared = dot.levels + 1, Area()
         one = dot.area + Area(acc_bits - dot.shift, acc_bits, carry=carries(acc_bits - dot.shift))
         if dot.levels == 0:

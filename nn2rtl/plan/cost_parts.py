@@ -7,7 +7,7 @@ Yosys 0.70 (``synth_xilinx -abc9``, hierarchy kept) on some 200 instances of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, exp
 from typing import NamedTuple
@@ -207,17 +207,28 @@ def table(folds: int, bits: int) -> Area:
 
 
 class Facts(NamedTuple):
-    """What a line buffer needs of a geometry, for words of one element's worth."""
+    """What a line buffer needs of a geometry, in pixels, and its furthest read in half pixels."""
 
     capacity: int
-    furthest_read: int
+    half_read: int
     furthest_freed: int
     regression: int
 
+    def furthest_read(self, words: int, blocks: int) -> int:
+        """In words.
+
+        A window reads on behind whole pixels, or (odd) behind a tap of which it read a block.
+        """
+        odd = self.half_read % 2
+        return (self.half_read + odd) // 2 * words - odd * (words // blocks)
+
 
 @lru_cache(maxsize=4096)
-def _facts(g: WindowGeometry) -> Facts:
-    return Facts(g.minimum_capacity, g.furthest_read, g.furthest_freed, g.regression)
+def _facts(pixel: WindowGeometry) -> Facts:
+    g = replace(pixel, words=2, blocks=2)
+    return Facts(
+        max(1, g.minimum_capacity // 2), g.furthest_read, g.furthest_freed // 2, g.regression // 2
+    )
 
 
 @dataclass(frozen=True)
@@ -228,13 +239,14 @@ class Buffer:
     ----------
     pixel : WindowGeometry
         Its geometry, with one word a pixel and without neuron folds.
-    words, outer : int
-        Words a pixel and neuron folds.
+    words, outer, blocks : int
+        Words a pixel, neuron folds, and blocks of the words.
     """
 
     pixel: WindowGeometry
     words: int
     outer: int
+    blocks: int = 1
 
     @property
     def padded(self) -> bool:
@@ -244,8 +256,7 @@ class Buffer:
     @property
     def group_steps(self) -> int:
         """Steps of an output."""
-        taps = self.pixel.kernel[0] * self.pixel.kernel[1]
-        return taps * self.words if self.pixel.order == "dense" else taps
+        return self.pixel.kernel[0] * self.pixel.kernel[1] * (self.words // self.blocks)
 
     @property
     def frees_steps(self) -> bool:
@@ -259,18 +270,19 @@ class Buffer:
             return 2
         kernel = self.pixel.kernel
         ahead = self.words * (1 if kernel == (1, 1) else kernel[1])
-        least = max(1, _facts(self.pixel).capacity) * self.words
+        least = _facts(self.pixel).capacity * self.words
         return 1 << (least + ahead - 1).bit_length()
 
     def pointer_bits(self, capacity: int) -> int:
         """Bits of its pointers (`LineBuffer.pointer_bits`)."""
         g, facts, words = self.pixel, _facts(self.pixel), self.words
         bits = max(bits_for(capacity) + 1, bits_for(capacity + facts.furthest_freed * words + 1))
-        if facts.furthest_read or facts.regression:
+        furthest_read = facts.furthest_read(words, self.blocks)
+        if furthest_read or facts.regression:
             jump = 0
             if facts.regression:
                 jump = (g.stride[0] * g.width + g.height * g.width) * words
-            span = max(facts.furthest_read * words, facts.regression * words, jump)
+            span = max(furthest_read, facts.regression * words, jump)
             bits = max(bits, bits_for(span + 1) + 1)
         return bits
 
@@ -283,10 +295,9 @@ class Buffer:
         ox = (g.out_width, g.stride[1] * words, x_pinned)
         ky = (g.kernel[0], g.dilation[0] * row, y_pinned)
         kx = (g.kernel[1], g.dilation[1] * words, x_pinned)
-        w = (words, 1, False)
-        outer = (self.outer, 0, False)
-        dense = g.order == "dense"
-        sections = ((oy, ox), (outer,), (ky, kx, w)) if dense else ((oy, ox), (w,), (ky, kx))
+        size = words // self.blocks
+        block, outer, w = (self.blocks, size, False), (self.outer, 0, False), (size, 1, False)
+        sections = ((oy, ox), (block, outer), (ky, kx, w))
         result: list[int] = []
         for place, section in enumerate(sections):
             merged: list[tuple[int, int, bool]] = []
@@ -314,7 +325,7 @@ def _control(buffer: Buffer, capacity: int) -> tuple[int, float, int]:
     g, bits, loops = buffer.pixel, buffer.pointer_bits(capacity), buffer.loops()
     pads = any(g.pads[0::2]) + any(g.pads[1::2])
     counters = sum(bits_for(extent) + (extent != 2) for extent in loops)
-    read = _facts(g).furthest_read > 0
+    read = _facts(g).furthest_read(buffer.words, buffer.blocks) > 0
     lut = -2 + 4.5 * bits + 0.3 * len(loops) + 0.4 * counters + 3.3 * pads + 1.4 * read
     ff = bits * (2 if buffer.frees_steps else 3) + counters + 2 + (pads > 0)
     ff += 2 * (buffer.group_steps > 1)

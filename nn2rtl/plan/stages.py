@@ -33,6 +33,11 @@ class StreamType:
         return self.type.width * self.lanes
 
 
+def groups_at_once(op: ig.Conv, simd: int) -> int:
+    """Groups of a convolution that are computed side by side with `simd` input channels."""
+    return max(1, simd // int(op.weight.shape[3]))
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """What all stages have.
@@ -93,7 +98,13 @@ class ConvStage(Stage):
 
     @property
     def simd(self) -> int:
+        """Input channels computed at once."""
         return self.operand.lanes
+
+    @property
+    def blocks(self) -> int:
+        """Groups of channels computed side by side."""
+        return groups_at_once(self.op, self.simd)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from nn2rtl.plan.stages import (
     StreamType,
     SumStage,
     WidthStage,
+    groups_at_once,
     tensor_stream,
 )
 from nn2rtl.primitives.geometry import WindowGeometry
@@ -36,7 +37,8 @@ class Folding:
     pe : int
         Output channels of a convolution (of a pooling: channels); divides them.
     simd : int
-        Input channels of a convolution; divides them. For a pooling equal to `pe`.
+        Input channels of a convolution; divides them. For a pooling equal to `pe`. Of a grouped
+        convolution, both lie within one group, or both make the same number of whole groups.
     use_dsp : bool
         Products in DSP slices rather than LUTs.
     """
@@ -94,22 +96,37 @@ def layers(graph: ig.IntegerGraph) -> list[Layer]:
     return result
 
 
+def window_folds(
+    op: ig.Conv | ig.MaxPool | ig.SumPool, channels: int, folding: Folding
+) -> tuple[int, int, int]:
+    """Words a pixel, neuron folds and blocks of the line buffer of a folded layer.
+
+    The steps of a window are all taps of each word in each neuron fold.
+    """
+    words = channels // folding.simd
+    if not isinstance(op, ig.Conv):
+        return words, 1, words
+    blocks = op.groups // groups_at_once(op, folding.simd)
+    return words, op.weight.shape[0] // (folding.pe * blocks), blocks
+
+
 def layer_geometry(
     op: ig.Conv | ig.MaxPool | ig.SumPool, tensor: IntTensor, folding: Folding
 ) -> WindowGeometry:
     """The line buffer's geometry of a folded layer."""
     height, width, channels = tensor.shape
     window = op.window
+    words, outer, blocks = window_folds(op, channels, folding)
     return WindowGeometry(
         height=height,
         width=width,
-        words=channels // folding.simd,
+        words=words,
         kernel=window.kernel,
         stride=window.stride,
         pads=window.pads,
         dilation=window.dilation,
-        outer=op.weight.shape[0] // folding.pe if isinstance(op, ig.Conv) else 1,
-        order="dense" if isinstance(op, ig.Conv) else "lane",
+        outer=outer,
+        blocks=blocks,
     )
 
 

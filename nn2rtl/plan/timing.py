@@ -193,15 +193,11 @@ def window_reads(g: WindowGeometry, inferences: int) -> tuple[IntArray, IntArray
     # [oy, ox, ky, kx]
     word = (y[:, None, :, None] * g.width + x[None, :, None, :]) * g.words
     inside = np.broadcast_to(inside_y[:, None, :, None] & inside_x[None, :, None, :], word.shape)
-    count = np.arange(g.words)
-    if g.order == "dense":
-        word, inside = word[..., None] + count, np.repeat(inside[..., None], g.words, -1)
-        shape = (g.out_height, g.out_width, g.outer, *word.shape[2:])
-        word = np.broadcast_to(word[:, :, None], shape).ravel()
-        inside = np.broadcast_to(inside[:, :, None], shape).ravel()
-    else:
-        word = (word[:, :, None] + count[:, None, None]).ravel()
-        inside = np.repeat(inside[:, :, None], g.words, 2).ravel()
+    # [oy, ox, b, nf, ky, kx, w]
+    shape = (*word.shape[:2], g.blocks, g.outer, *g.kernel, g.block_words)
+    block = np.arange(g.words).reshape(g.blocks, 1, 1, 1, g.block_words)
+    word = np.broadcast_to(word[:, :, None, None, :, :, None] + block, shape).ravel()
+    inside = np.broadcast_to(inside[:, :, None, None, :, :, None], shape).ravel()
     steps, words = np.nonzero(inside)[0], word[inside]
     image = np.arange(inferences)[:, None]
     return (

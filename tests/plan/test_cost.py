@@ -156,14 +156,21 @@ GEOMETRIES = [
     WindowGeometry(height=32, width=30, words=2, kernel=(5, 5), stride=(2, 2), pads=(2, 2, 2, 2)),
     WindowGeometry(height=8, width=8, words=4, kernel=(1, 1), outer=8),
     WindowGeometry(height=1, width=1, words=64, outer=16),
-    WindowGeometry(height=6, width=6, words=4, kernel=(6, 6), order="lane"),
-    WindowGeometry(height=8, width=8, words=2, kernel=(2, 2), stride=(2, 2), order="lane"),
+    WindowGeometry(height=6, width=6, words=4, kernel=(6, 6), blocks=4),
+    WindowGeometry(height=8, width=8, words=2, kernel=(2, 2), stride=(2, 2), blocks=2),
+    WindowGeometry(height=8, width=8, words=6, kernel=(3, 3), outer=2, blocks=3),
+    WindowGeometry(height=9, width=7, words=8, kernel=(3, 3), stride=(2, 2), dilation=(2, 2),
+                   blocks=4),
+    WindowGeometry(height=3, width=3, words=6, kernel=(1, 1), stride=(3, 3), outer=2, blocks=3),
 ]
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_a_line_buffer_is_sized_as_the_primitive_is(geometry: WindowGeometry) -> None:
-    buffer = parts.Buffer(replace(geometry, words=1, outer=1), geometry.words, geometry.outer)
+    buffer = parts.Buffer(
+        replace(geometry, words=1, outer=1, blocks=1),
+        geometry.words, geometry.outer, geometry.blocks,
+    )
     capacity = line_buffer_capacity(geometry)
     assert buffer.capacity == capacity
     real = LineBuffer(geometry, 8, capacity)

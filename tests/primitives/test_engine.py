@@ -133,7 +133,7 @@ def test_dsp_products(stream_bench, pack, unpack):
 
 @pytest.mark.parametrize("depth", [1, 6])
 def test_max_pool(stream_bench, pack, unpack, depth):
-    g = WindowGeometry(5, 7, 2, (3, 2), stride=(2, 2), pads=(1, 0, 1, 1), order="lane")
+    g = WindowGeometry(5, 7, 2, (3, 2), stride=(2, 2), pads=(1, 0, 1, 1), blocks=2)
     rng = random.Random(0)
     words = [[rng.randint(-8, 7) for _ in range(2)] for _ in range(IMAGES * g.image_words)]
     reduce = LaneReduce(signed(4), signed(4), 2, 6, "max")
@@ -166,7 +166,7 @@ def engine(g=GEOMETRIES["one_step"], weights=(((1,),),), **options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"g": WindowGeometry(2, 2, 1, order="lane")}, "dense"),
+        ({"blocks": 2}, "blocks"),
         ({"weights": [[[1]], [[1]]]}, "1 x 1 x 1"),
         ({"weights": [[[1, 2]]]}, "1 x 1 x 1"),
         ({"weights": [[[8]]]}, "fit"),
@@ -181,9 +181,9 @@ def test_conv_refusals(options, message):
 
 def test_reduce_refusals():
     reduce = LaneReduce(signed(4), signed(4), 2, 1, "max")
-    with pytest.raises(ValueError, match="lane"):
-        WindowReduceEngine(WindowGeometry(2, 2, 1), ArrayLayout(signed(4), 2), reduce,
+    with pytest.raises(ValueError, match="each word"):
+        WindowReduceEngine(WindowGeometry(2, 2, 2), ArrayLayout(signed(4), 2), reduce,
                            depth=1, capacity=1)
     with pytest.raises(TypeError, match="ArrayLayout"):
-        WindowReduceEngine(WindowGeometry(2, 2, 1, order="lane"), unsigned(8), reduce,
+        WindowReduceEngine(WindowGeometry(2, 2, 1), unsigned(8), reduce,
                            depth=1, capacity=1)

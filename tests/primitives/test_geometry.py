@@ -10,17 +10,17 @@ from nn2rtl.primitives.geometry import WindowGeometry
 def random_geometry(rng, **fixed):
     """A geometry that the constructor accepts."""
     while True:
-        order = rng.choice(["dense", "lane"])
+        blocks = rng.randint(1, 3)
         values = {
             "height": rng.randint(1, 7),
             "width": rng.randint(1, 7),
-            "words": rng.randint(1, 3),
+            "words": blocks * rng.randint(1, 3),
             "kernel": (rng.randint(1, 4), rng.randint(1, 4)),
             "stride": (rng.randint(1, 4), rng.randint(1, 4)),
             "pads": tuple(rng.choice([0, 0, 1, 1, 2, 3]) for _ in range(4)),
             "dilation": (rng.choice([1, 1, 1, 2]), rng.choice([1, 1, 1, 2])),
-            "outer": 1 if order == "lane" else rng.randint(1, 3),
-            "order": order,
+            "outer": rng.randint(1, 3),
+            "blocks": blocks,
         }
         try:
             return WindowGeometry(**{**values, **fixed})
@@ -48,10 +48,11 @@ def brute_windows(g):
                 for x in range(x0, x0 + ekw, g.dilation[1])
             ]
             words = [[None if t is None else t + w for t in taps] for w in range(g.words)]
-            if g.order == "lane":
-                yield words
-            else:
-                yield [[words[w][t] for t in range(len(taps)) for w in range(g.words)]] * g.outer
+            size = g.words // g.blocks
+            yield [
+                [words[b * size + w][t] for t in range(len(taps)) for w in range(size)]
+                for b in range(g.blocks) for _ in range(g.outer)
+            ]
 
 
 def deadlocks(g, capacity, images=3):
@@ -131,10 +132,10 @@ def test_distances(g):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"order": "rows"}, "order"),
+        ({"blocks": 0}, "positive"),
         ({"words": 0}, "positive"),
         ({"pads": (0, -1, 0, 0)}, "positive"),
-        ({"order": "lane", "outer": 2}, "outer"),
+        ({"blocks": 4}, "divide"),
         ({"kernel": (5, 1)}, "fit"),
         ({"kernel": (2, 2), "pads": (2, 0, 0, 0)}, "padding"),
     ],

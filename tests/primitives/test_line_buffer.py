@@ -20,18 +20,18 @@ def power_of_two(n):
 def random_geometry(seed):
     rng = random.Random(seed)
     while True:
-        order = rng.choice(["dense", "lane"])
+        blocks = rng.randint(1, 3)
         try:
             return WindowGeometry(
                 height=rng.randint(1, 6),
                 width=rng.randint(1, 6),
-                words=rng.randint(1, 3),
+                words=blocks * rng.randint(1, 2),
                 kernel=(rng.randint(1, 4), rng.randint(1, 4)),
                 stride=(rng.randint(1, 4), rng.randint(1, 4)),
                 pads=tuple(rng.choice([0, 0, 1, 1, 2, 3]) for _ in range(4)),
                 dilation=(rng.choice([1, 1, 1, 2]), rng.choice([1, 1, 1, 2])),
-                outer=1 if order == "lane" else rng.randint(1, 3),
-                order=order,
+                outer=rng.randint(1, 3),
+                blocks=blocks,
             )
         except ValueError:
             pass
@@ -128,9 +128,11 @@ NAMED = {
     "dense": WindowGeometry(1, 1, 6, outer=4),
     "dense_fifo": WindowGeometry(1, 1, 6),
     "dense_one": WindowGeometry(1, 1, 1),
-    "max_pool": WindowGeometry(6, 6, 2, (2, 2), stride=(2, 2), order="lane"),
-    "max_pool_odd": WindowGeometry(7, 7, 2, (2, 2), stride=(2, 2), order="lane"),
-    "global_pool": WindowGeometry(4, 4, 3, (4, 4), order="lane"),
+    "max_pool": WindowGeometry(6, 6, 2, (2, 2), stride=(2, 2), blocks=2),
+    "max_pool_odd": WindowGeometry(7, 7, 2, (2, 2), stride=(2, 2), blocks=2),
+    "global_pool": WindowGeometry(4, 4, 3, (4, 4), blocks=3),
+    "grouped": WindowGeometry(5, 4, 4, (3, 3), pads=(1, 1, 1, 1), outer=2, blocks=2),
+    "grouped_pointwise": WindowGeometry(3, 4, 6, blocks=3),
     "asymmetric": WindowGeometry(4, 4, 2, (3, 3), stride=(2, 2), pads=(0, 0, 1, 1)),
     "full_padding": WindowGeometry(4, 4, 1, (3, 3), pads=(2, 2, 2, 2)),
     "full_padding_rows": WindowGeometry(1, 5, 2, (1, 4), pads=(0, 3, 0, 3), outer=2),
@@ -146,7 +148,7 @@ def test_named_geometry(name, idle, starve):
     check(g, power_of_two(g.minimum_capacity), idle=idle, starve=starve, seed=1)
 
 
-@pytest.mark.parametrize("name", ["same_3x3", "full_padding", "dense", "max_pool", "pointwise"])
+@pytest.mark.parametrize("name", ["same_3x3", "full_padding", "dense", "max_pool", "grouped"])
 @pytest.mark.parametrize("reset_at", [1, 7, 23])
 def test_reset_in_the_middle(name, reset_at):
     g = NAMED[name]
@@ -173,10 +175,11 @@ def test_block_memory():
 def test_merged_loops():
     assert merge_loops(NAMED["dense_fifo"]) == ([], [], [("w", 6, 1)], 6)
     assert merge_loops(NAMED["pointwise"]) == ([], [], [("w", 3, 1)], 3)
-    assert merge_loops(NAMED["global_pool"]) == ([], [("w", 3, 1)], [("kx", 16, 3)], 48)
+    assert merge_loops(NAMED["global_pool"]) == ([], [("b", 3, 1)], [("kx", 16, 3)], 48)
     position, _, inner, _ = merge_loops(NAMED["same_3x3"])
     assert [name for name, _, _ in position] == ["oy", "ox"]
     assert [name for name, _, _ in inner] == ["ky", "kx", "w"]
+    assert merge_loops(NAMED["grouped_pointwise"]) == ([], [("b", 3, 2)], [("w", 2, 1)], 6)
     unpadded = WindowGeometry(5, 6, 2, (3, 3))
     assert merge_loops(unpadded)[2] == [("ky", 3, 12), ("w", 6, 1)]
 
