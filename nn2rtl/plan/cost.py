@@ -17,8 +17,9 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntType
 from nn2rtl.plan import cost_parts as parts
 from nn2rtl.plan import cost_pipes as pipes
+from nn2rtl.plan.cost_buffer import Buffer, line_buffer
 from nn2rtl.plan.cost_mac import mac_array
-from nn2rtl.plan.cost_parts import Area, Buffer
+from nn2rtl.plan.cost_parts import Area
 from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
@@ -103,7 +104,7 @@ def _conv(
     lanes = simd // groups_at_once(op, simd)
     block = words > 1 and rom_memory(words) == "block"
     return (
-        parts.line_buffer(buffer, capacity, operand.width * simd)
+        line_buffer(buffer, capacity, operand.width * simd)
         + parts.rom(words, weights.columns(words, pe * lanes), block)
         + mac_array(
             (operand.width, operand.signed), (weights.type.width, weights.type.signed),
@@ -131,7 +132,7 @@ def _pool(
     lanes = folding.pe
     taps = buffer.pixel.kernel[0] * buffer.pixel.kernel[1]
     return (
-        parts.line_buffer(buffer, capacity, operand.width * lanes)
+        line_buffer(buffer, capacity, operand.width * lanes)
         + pipes.lane_reduce(operand, taps, isinstance(op, ig.MaxPool), lanes)
         + pipes.epilogue(epilogue, accumulator, result.width, lanes, channels, folding.use_dsp)
         + parts.credits(depth)

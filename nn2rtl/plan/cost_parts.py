@@ -1,4 +1,4 @@
-"""Area of the common parts: adders, memories, FIFOs, credits, constants, line buffers.
+"""Area of the common parts: adders, memories, FIFOs, credits, constants.
 
 Every formula mirrors what the primitive of the same name builds. Structure (bits of a register,
 cells of a memory, CARRY4 of an adder) is exact; the coefficients of control logic are fitted to
@@ -7,16 +7,13 @@ Yosys 0.70 (``synth_xilinx -abc9``, hierarchy kept) on some 200 instances of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, exp
-from typing import NamedTuple
 
 from nn2rtl.boards.resources import Resources
 from nn2rtl.primitives.constants import MAX_LUT_WORDS
 from nn2rtl.primitives.fifo import fifo_memory
-from nn2rtl.primitives.geometry import WindowGeometry
-from nn2rtl.primitives.line_buffer import line_buffer_memory
 
 BLOCK_SHAPES = (
     *((1, 16384 >> k, bits) for k, bits in enumerate((1, 2, 4, 9, 18, 36))),
@@ -204,145 +201,6 @@ def table(folds: int, bits: int) -> Area:
         return around + block_ram(folds, bits)
     columns = different_columns(bits, folds)
     return Area(0.9 * columns * select_luts(folds) + 2, columns + index, carry=carries(index))
-
-
-class Facts(NamedTuple):
-    """What a line buffer needs of a geometry, in pixels, and its furthest read in half pixels."""
-
-    capacity: int
-    half_read: int
-    furthest_freed: int
-    regression: int
-
-    def furthest_read(self, words: int, blocks: int) -> int:
-        """In words.
-
-        A window reads on behind whole pixels, or (odd) behind a tap of which it read a block.
-        """
-        odd = self.half_read % 2
-        return (self.half_read + odd) // 2 * words - odd * (words // blocks)
-
-
-@lru_cache(maxsize=4096)
-def _facts(pixel: WindowGeometry) -> Facts:
-    g = replace(pixel, words=2, blocks=2)
-    return Facts(
-        max(1, g.minimum_capacity // 2), g.furthest_read, g.furthest_freed // 2, g.regression // 2
-    )
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """A line buffer's parameters.
-
-    Parameters
-    ----------
-    pixel : WindowGeometry
-        Its geometry, with one word a pixel and without neuron folds.
-    words, outer, blocks : int
-        Words a pixel, neuron folds, and blocks of the words.
-    """
-
-    pixel: WindowGeometry
-    words: int
-    outer: int
-    blocks: int = 1
-
-    @property
-    def padded(self) -> bool:
-        """Whether it has padding."""
-        return any(self.pixel.pads)
-
-    @property
-    def group_steps(self) -> int:
-        """Steps of an output."""
-        return self.pixel.kernel[0] * self.pixel.kernel[1] * (self.words // self.blocks)
-
-    @property
-    def frees_steps(self) -> bool:
-        """Whether each step frees its word."""
-        return self.pixel.kernel == (1, 1) and self.outer == 1
-
-    @property
-    def capacity(self) -> int:
-        """Words, as the planner chooses them (`streams.line_buffer_capacity`)."""
-        if self.frees_steps:
-            return 2
-        kernel = self.pixel.kernel
-        ahead = self.words * (1 if kernel == (1, 1) else kernel[1])
-        least = _facts(self.pixel).capacity * self.words
-        return 1 << (least + ahead - 1).bit_length()
-
-    def pointer_bits(self, capacity: int) -> int:
-        """Bits of its pointers (`LineBuffer.pointer_bits`)."""
-        g, facts, words = self.pixel, _facts(self.pixel), self.words
-        bits = max(bits_for(capacity) + 1, bits_for(capacity + facts.furthest_freed * words + 1))
-        furthest_read = facts.furthest_read(words, self.blocks)
-        if furthest_read or facts.regression:
-            jump = 0
-            if facts.regression:
-                jump = (g.stride[0] * g.width + g.height * g.width) * words
-            span = max(furthest_read, facts.regression * words, jump)
-            bits = max(bits, bits_for(span + 1) + 1)
-        return bits
-
-    def loops(self) -> list[int]:
-        """Extents of its loop counters (`merge_loops`)."""
-        g, words = self.pixel, self.words
-        row = g.width * words
-        y_pinned, x_pinned = any(g.pads[0::2]), any(g.pads[1::2])
-        oy = (g.out_height, g.stride[0] * row, y_pinned)
-        ox = (g.out_width, g.stride[1] * words, x_pinned)
-        ky = (g.kernel[0], g.dilation[0] * row, y_pinned)
-        kx = (g.kernel[1], g.dilation[1] * words, x_pinned)
-        size = words // self.blocks
-        block, outer, w = (self.blocks, size, False), (self.outer, 0, False), (size, 1, False)
-        sections = ((oy, ox), (block, outer), (ky, kx, w))
-        result: list[int] = []
-        for place, section in enumerate(sections):
-            merged: list[tuple[int, int, bool]] = []
-            for extent, stride, pinned in section:
-                if extent == 1:
-                    continue
-                last = merged[-1] if merged else (0, 0, True)
-                if not pinned and not last[2] and last[1] == stride * extent:
-                    merged[-1] = (last[0] * extent, stride, False)
-                else:
-                    merged.append((extent, stride, pinned))
-            image = g.height * row
-            # The endless loop over images takes in the outermost ones.
-            while place == 0 and merged and not merged[0][2]:
-                if image != merged[0][0] * merged[0][1]:
-                    break
-                image = merged.pop(0)[1]
-            result += [extent for extent, _, _ in merged]
-        return result
-
-
-@lru_cache(maxsize=65536)
-def _control(buffer: Buffer, capacity: int) -> tuple[int, float, int]:
-    """LUTs, flip-flops and CARRY4 of a line buffer's control."""
-    g, bits, loops = buffer.pixel, buffer.pointer_bits(capacity), buffer.loops()
-    pads = any(g.pads[0::2]) + any(g.pads[1::2])
-    counters = sum(bits_for(extent) + (extent != 2) for extent in loops)
-    read = _facts(g).furthest_read(buffer.words, buffer.blocks) > 0
-    lut = -2 + 4.5 * bits + 0.3 * len(loops) + 0.4 * counters + 3.3 * pads + 1.4 * read
-    ff = bits * (2 if buffer.frees_steps else 3) + counters + 2 + (pads > 0)
-    ff += 2 * (buffer.group_steps > 1)
-    carry = (3 if bits > 4 else 1) * carries(bits) if bits > 2 else 0
-    return round(max(lut, 7)), ff, carry + sum(carries(bits_for(extent)) for extent in loops) // 2
-
-
-def line_buffer(buffer: Buffer, capacity: int, width: int) -> Area:
-    """`LineBuffer`: pointers and loop counters, memory, and padding's multiplexer.
-
-    The data register is in the block RAM, if that is what the memory is made of.
-    """
-    lut, ff, carry = _control(buffer, capacity)
-    padding = width if buffer.padded else 0
-    if line_buffer_memory(capacity, width) == "block":
-        return Area(lut + padding, ff, carry=carry) + block_ram(capacity, width)
-    return Area(lut + padding + lut_ram(capacity, width), ff + width, carry=carry)
 
 
 def fork(readers: int, depths: list[int], width: int) -> Area:

@@ -1,8 +1,9 @@
 """Folding of each layer: the fastest balanced design that fits a budget.
 
-A folded layer takes ``positions x (inputs / SIMD) x (outputs / PE)`` cycles an inference. For a
-target interval each layer takes the cheapest folding that meets it; the least target whose design
-fits the budget wins. Layers that could be slower than the slowest are given twice its rate.
+A folded layer takes ``positions x taps x (inputs / SIMD) x (outputs / PE)`` cycles an inference;
+of a grouped convolution these are the channels of one group, times the turns that the groups take.
+For a target interval each layer takes the cheapest folding that meets it; the least target whose
+design fits the budget wins. Layers that could be slower than the slowest are given twice its rate.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from nn2rtl.boards.resources import Resources
 from nn2rtl.errors import OptionsError
 from nn2rtl.ir import integer as ig
 from nn2rtl.options import LayerOptions
-from nn2rtl.plan.streams import Folding, Layer
+from nn2rtl.plan.stages import groups_at_once
+from nn2rtl.plan.streams import Folding, Layer, window_folds
 
 MAX_STREAM_BITS = 1024
 """Widest stream between layers: of AXI4-Stream, and of what can still be routed."""
@@ -47,13 +49,21 @@ def layer_cycles(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> int:
     result = graph.types[layer.node.name]
     positions = result.shape[0] * result.shape[1]
     beats = operand.size // folding.simd
-    if isinstance(op, ig.Conv):
-        outputs, height, width, inputs = op.weight.shape
-        steps = int(height * width * (inputs // folding.simd) * (outputs // folding.pe))
-        return max(positions * steps, beats)
-    if isinstance(op, ig.MaxPool | ig.SumPool):
-        return max(positions * op.window.taps * (operand.channels // folding.simd), beats)
+    if isinstance(op, ig.Conv | ig.MaxPool | ig.SumPool):
+        words, outer, _ = window_folds(op, operand.channels, folding)
+        return max(positions * op.window.taps * words * outer, beats)
     return beats
+
+
+def conv_pairs(op: ig.Conv) -> list[tuple[int, int]]:
+    """PE and SIMD that a convolution can have.
+
+    Of a grouped one either both divide the channels of one group, or both make the same number of
+    whole groups, which divides all: otherwise the channels of its result would be out of order.
+    """
+    outputs, inputs = op.weight.shape[0] // op.groups, int(op.weight.shape[3])
+    within = [(pe, simd) for pe in divisors(outputs) for simd in divisors(inputs)]
+    return within + [(n * outputs, n * inputs) for n in divisors(op.groups)[1:]]
 
 
 def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: bool) -> list[Folding]:
@@ -76,7 +86,14 @@ def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: boo
                 node=layer.node.name,
                 remedy=f"the nearest that does is {nearest}",
             )
-    if not isinstance(op, ig.Conv):
+    free = not (wanted.pe or wanted.simd)
+    if isinstance(op, ig.Conv):
+        pairs = [
+            (pe, simd)
+            for pe, simd in _wanted_pairs(layer, op, wanted)
+            if pe * simd // groups_at_once(op, simd) <= MAX_PRODUCTS or not free
+        ]
+    else:
         if wanted.pe and wanted.simd and wanted.pe != wanted.simd:
             raise OptionsError(
                 f"pe {wanted.pe} and simd {wanted.simd} of a pooling differ",
@@ -84,20 +101,13 @@ def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: boo
                 remedy="give one of them: a pooling takes and yields the same channels",
             )
         fixed = wanted.pe or wanted.simd
-        found = [
-            Folding(lanes, lanes, dsp)
-            for lanes in ([fixed] if fixed else divisors(inputs))
-            if lanes * max(operand.type.width, result.type.width) <= MAX_STREAM_BITS or lanes == 1
-        ]
-    else:
-        found = [
-            Folding(pe, simd, dsp)
-            for pe in ([wanted.pe] if wanted.pe else divisors(outputs))
-            for simd in ([wanted.simd] if wanted.simd else divisors(inputs))
-            if (pe * simd <= MAX_PRODUCTS or wanted.pe or wanted.simd)
-            and (simd * operand.type.width <= MAX_STREAM_BITS or simd == 1)
-            and (pe * result.type.width <= MAX_STREAM_BITS or pe == 1)
-        ]
+        pairs = [(lanes, lanes) for lanes in ([fixed] if fixed else divisors(inputs))]
+    found = [
+        Folding(pe, simd, dsp)
+        for pe, simd in pairs
+        if (simd * operand.type.width <= MAX_STREAM_BITS or simd == 1)
+        and (pe * result.type.width <= MAX_STREAM_BITS or pe == 1)
+    ]
     if not found:
         raise OptionsError(
             f"pe or simd make a stream of more than {MAX_STREAM_BITS} bits",
@@ -106,6 +116,35 @@ def choices(graph: ig.IntegerGraph, layer: Layer, wanted: LayerOptions, dsp: boo
             f"result {result.type.width}",
         )
     return found
+
+
+def _wanted_pairs(layer: Layer, op: ig.Conv, wanted: LayerOptions) -> list[tuple[int, int]]:
+    """PE and SIMD of a convolution as the user wants them, each of which divides its channels.
+
+    Raises
+    ------
+    OptionsError
+        If they do not keep to the groups, naming the nearest that do.
+    """
+    every = conv_pairs(op)
+    pairs = [
+        (pe, simd) for pe, simd in every if wanted.pe in (None, pe) and wanted.simd in (None, simd)
+    ]
+    if pairs:
+        return pairs
+
+    def distance(pair: tuple[int, int]) -> int:
+        return abs(pair[0] - (wanted.pe or pair[0])) + abs(pair[1] - (wanted.simd or pair[1]))
+
+    pe, simd = min(every, key=lambda pair: (distance(pair), pair))
+    given = [f"pe {wanted.pe}"] * bool(wanted.pe) + [f"simd {wanted.simd}"] * bool(wanted.simd)
+    raise OptionsError(
+        f"{' and '.join(given)} {'do' if given[1:] else 'does'} not keep to its {op.groups} groups "
+        f"of {op.weight.shape[3]} inputs and {op.weight.shape[0] // op.groups} outputs",
+        node=layer.node.name,
+        remedy=f"the nearest that do are pe {pe} and simd {simd}: both within a group, or both as "
+        "many whole groups",
+    )
 
 
 class FoldingSearch:

@@ -20,6 +20,7 @@ from nn2rtl.ir.types import IntType
 from nn2rtl.options import LayerOptions
 from nn2rtl.plan import cost_parts as parts
 from nn2rtl.plan.cost import layer_cost, stage_cost
+from nn2rtl.plan.cost_buffer import Buffer
 from nn2rtl.plan.cost_mac import dot_product, dsp_slices, exact_dot_product, mac_array
 from nn2rtl.plan.cost_pipes import requantizer, thresholds
 from nn2rtl.plan.fifos import with_depths
@@ -161,13 +162,15 @@ GEOMETRIES = [
     WindowGeometry(height=8, width=8, words=6, kernel=(3, 3), outer=2, blocks=3),
     WindowGeometry(height=9, width=7, words=8, kernel=(3, 3), stride=(2, 2), dilation=(2, 2),
                    blocks=4),
+    WindowGeometry(height=5, width=5, words=2, kernel=(3, 2), stride=(3, 3), pads=(0, 0, 2, 1),
+                   dilation=(2, 1), outer=3),
     WindowGeometry(height=3, width=3, words=6, kernel=(1, 1), stride=(3, 3), outer=2, blocks=3),
 ]
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_a_line_buffer_is_sized_as_the_primitive_is(geometry: WindowGeometry) -> None:
-    buffer = parts.Buffer(
+    buffer = Buffer(
         replace(geometry, words=1, outer=1, blocks=1),
         geometry.words, geometry.outer, geometry.blocks,
     )
