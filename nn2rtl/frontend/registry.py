@@ -42,7 +42,7 @@ class Registration:
     behind_tail: bool
 
 
-_REGISTRATIONS: dict[str, Registration] = {}
+_REGISTRATIONS: dict[tuple[str, str], Registration] = {}  # by operator and domain
 
 
 def handles(
@@ -67,15 +67,18 @@ def handles(
     Raises
     ------
     ValueError
-        If an operator is registered already.
+        If an operator is registered already under one of the domains.
     """
 
     def register(handler: Handler) -> Handler:
         for name in names:
-            if name in _REGISTRATIONS:
-                raise ValueError(f"operator {name!r} has a handler already")
-            info = OperatorInfo(name, domains, supported)
-            _REGISTRATIONS[name] = Registration(info, handler, behind_tail)
+            registration = Registration(
+                OperatorInfo(name, domains, supported), handler, behind_tail
+            )
+            for domain in domains:
+                if (name, domain) in _REGISTRATIONS:
+                    raise ValueError(f"operator {name!r} of {domain!r} has a handler already")
+                _REGISTRATIONS[name, domain] = registration
         return handler
 
     return register
@@ -83,10 +86,10 @@ def handles(
 
 def find(op: str, domain: str) -> Registration | None:
     """The registration of an operator, if there is one under this domain."""
-    registration = _REGISTRATIONS.get(op)
-    return registration if registration and domain in registration.info.domains else None
+    return _REGISTRATIONS.get((op, domain))
 
 
 def registered() -> list[OperatorInfo]:
     """All operators with a handler, by name."""
-    return [_REGISTRATIONS[name].info for name in sorted(_REGISTRATIONS)]
+    infos = {registration.info for registration in _REGISTRATIONS.values()}
+    return sorted(infos, key=lambda info: (info.name, info.domains))
