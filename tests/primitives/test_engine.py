@@ -21,7 +21,11 @@ GEOMETRIES = {
     "dense": WindowGeometry(1, 1, 6, outer=3),
     "dense_one": WindowGeometry(1, 1, 4),
     "one_step": WindowGeometry(3, 3, 1),
+    "grouped": WindowGeometry(4, 3, 4, (3, 2), (2, 1), (1, 1, 1, 0), outer=2, blocks=2),
+    "grouped_pointwise": WindowGeometry(3, 2, 4, outer=3, blocks=2),
+    "depthwise": WindowGeometry(4, 4, 3, (3, 3), pads=(1, 1, 1, 1), blocks=3),
 }
+BLOCKS = {"depthwise": 2}
 
 
 def power_of_two(n):
@@ -31,16 +35,19 @@ def power_of_two(n):
 class Conv:
     """A random layer with its exact result and, from streams of times, its exact schedule."""
 
-    def __init__(self, g, *, depth, seed=0, pe=2, simd=2, pad_value=3, spare=1, **options):
+    def __init__(self, g, *, depth, seed=0, pe=2, simd=2, blocks=1, pad_value=3, spare=1,
+                 **options):
         rng = random.Random(seed)
         self.g, self.depth, self.pe, self.simd, self.pad = g, depth, pe, simd, pad_value
+        self.lanes, self.pes = simd // blocks, pe // blocks
         self.capacity = spare * power_of_two(g.minimum_capacity)
-        self.weights = [[[rng.randint(-8, 7) for _ in range(simd)] for _ in range(pe)]
+        self.weights = [[[rng.randint(-8, 7) for _ in range(self.lanes)] for _ in range(pe)]
                         for _ in range(g.window_steps)]
         self.words = [[rng.randint(0, 15) for _ in range(simd)]
                       for _ in range(IMAGES * g.image_words)]
         self.dut = ConvEngine(g, unsigned(4), signed(4), signed(ACC), pe, simd, self.weights,
-                              depth=depth, capacity=self.capacity, pad_value=pad_value, **options)
+                              depth=depth, capacity=self.capacity, pad_value=pad_value,
+                              blocks=blocks, **options)
 
     def sums(self):
         """Convolution by its definition, not by the geometry's step order."""
@@ -50,21 +57,23 @@ class Conv:
             image = self.words[n * g.image_words : (n + 1) * g.image_words]
             for oy in range(g.out_height):
                 for ox in range(g.out_width):
-                    for nf in range(g.outer):
-                        out.append([self.sum(image, oy, ox, nf, p) for p in range(self.pe)])
+                    for fold in range(g.blocks * g.outer):
+                        out.append([self.sum(image, oy, ox, fold, p) for p in range(self.pe)])
         return out
 
-    def sum(self, image, oy, ox, nf, p):
+    def sum(self, image, oy, ox, fold, p):
         g, total = self.g, 0
         for ky in range(g.kernel[0]):
             for kx in range(g.kernel[1]):
                 y = oy * g.stride[0] + ky * g.dilation[0] - g.pads[0]
                 x = ox * g.stride[1] + kx * g.dilation[1] - g.pads[1]
                 inside = 0 <= y < g.height and 0 <= x < g.width
-                for w in range(g.words):
-                    data = image[(y * g.width + x) * g.words + w] if inside else (
-                        [self.pad] * self.simd)
-                    step = ((nf * g.kernel[0] + ky) * g.kernel[1] + kx) * g.words + w
+                size = g.words // g.blocks
+                for w in range(size):
+                    word = (y * g.width + x) * g.words + fold // g.outer * size + w
+                    data = image[word] if inside else [self.pad] * self.simd
+                    data = data[p // self.pes * self.lanes :][: self.lanes]
+                    step = ((fold * g.kernel[0] + ky) * g.kernel[1] + kx) * size + w
                     weights = self.weights[step][p]
                     total += sum(a * b for a, b in zip(data, weights, strict=True))
         return total
@@ -105,7 +114,7 @@ def pack_words(pack, words):
     ("idle", "backpressure", "depth"), [(0, 0, 8), (0.4, 0, 2), (0, 0.6, 2), (0.3, 0.3, 1)]
 )
 def test_exact_sums(stream_bench, pack, unpack, name, idle, backpressure, depth):
-    conv = Conv(GEOMETRIES[name], depth=depth, seed=depth)
+    conv = Conv(GEOMETRIES[name], depth=depth, seed=depth, blocks=BLOCKS.get(name, 1))
     sums = conv.sums()
     run = stream_bench(conv.dut, {"i": pack_words(pack, conv.words)}, {"o": len(sums)},
                        idle=idle, backpressure=backpressure, seed=depth)
@@ -123,6 +132,16 @@ def test_exact_timing(stream_bench, pack, name, depth, memory_register):
     accepted, popped = schedule(g, conv.dut, conv.capacity, depth, run.cycles)
     assert run.time["i"] == accepted
     assert run.time["o"] == popped
+
+
+@pytest.mark.parametrize(("pe", "simd", "blocks"), [(2, 2, 1), (4, 2, 2), (4, 4, 2), (3, 3, 3)])
+@pytest.mark.parametrize("use_dsp", [False, True])
+def test_groups_side_by_side(stream_bench, pack, unpack, pe, simd, blocks, use_dsp):
+    g = GEOMETRIES["depthwise"]
+    conv = Conv(g, depth=4, pe=pe, simd=simd, blocks=blocks, use_dsp=use_dsp)
+    run = stream_bench(conv.dut, {"i": pack_words(pack, conv.words)}, {"o": IMAGES * g.outputs},
+                       idle=0.2, backpressure=0.2)
+    assert [unpack(word, pe, ACC, True) for word in run.data["o"]] == conv.sums()
 
 
 def test_dsp_products(stream_bench, pack, unpack):
@@ -166,7 +185,7 @@ def engine(g=GEOMETRIES["one_step"], weights=(((1,),),), **options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"blocks": 2}, "blocks"),
+        ({"blocks": 2}, "blocks must divide"),
         ({"weights": [[[1]], [[1]]]}, "1 x 1 x 1"),
         ({"weights": [[[1, 2]]]}, "1 x 1 x 1"),
         ({"weights": [[[8]]]}, "fit"),

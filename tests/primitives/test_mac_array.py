@@ -64,13 +64,19 @@ SHAPES = [
 ]
 
 
-def check(act, weight, pe, simd, *, beats=None, idle=0.3, use_dsp=False, seed=0, acc_width=None):
+def check(act, weight, pe, simd, *, beats=None, idle=0.3, use_dsp=False, seed=0, acc_width=None,
+          blocks=1):
     rng = random.Random(seed)
     alow, ahigh = shape_bounds(act)
     wlow, whigh = shape_bounds(weight)
 
     def value(low, high):
         return rng.choice([low, high, rng.randint(low, high)])
+
+    lanes = simd // blocks
+
+    def own(data, p):
+        return data[p // (pe // blocks) * lanes :][:lanes]
 
     groups = []
     for n in range(12):
@@ -80,17 +86,19 @@ def check(act, weight, pe, simd, *, beats=None, idle=0.3, use_dsp=False, seed=0,
             a, w = extreme or (None, None)
             group.append((
                 [value(alow, ahigh) if extreme is None else a for _ in range(simd)],
-                [[value(wlow, whigh) if extreme is None else w for _ in range(simd)]
+                [[value(wlow, whigh) if extreme is None else w for _ in range(lanes)]
                  for _ in range(pe)],
             ))
         groups.append(group)
     exact = [
-        [sum(a * w for data, weights in group for a, w in zip(data, weights[p], strict=True))
-         for p in range(pe)] for group in groups
+        [sum(a * w for data, weights in group
+             for a, w in zip(own(data, p), weights[p], strict=True)) for p in range(pe)]
+        for group in groups
     ]
     needed = max(v.bit_length() for sums in exact for v in sums) + 1
     acc = signed(acc_width or needed)
-    dut = MacArray(act, weight, acc, pe, simd, use_dsp=use_dsp)
+    dut = MacArray(act, weight, acc, pe, simd, blocks=blocks, use_dsp=use_dsp)
+    assert dut.latency == MacArray(act, weight, acc, 1, lanes, use_dsp=use_dsp).latency
     wrap = 1 << acc.width
     for (sent, came, sums), wanted in zip(run(dut, groups, idle=idle, seed=seed), exact,
                                           strict=True):
@@ -109,6 +117,12 @@ def test_sums(act, weight, use_dsp, pe, simd):
 def test_many_lanes():
     check(unsigned(1), signed(2), 1, 17)
     check(unsigned(4), signed(4), 3, 8, idle=0)
+
+
+@pytest.mark.parametrize("use_dsp", [False, True])
+@pytest.mark.parametrize(("pe", "simd", "blocks"), [(4, 4, 4), (6, 3, 3), (2, 6, 2), (4, 8, 2)])
+def test_blocks(pe, simd, blocks, use_dsp):
+    check(signed(5), signed(3), pe, simd, blocks=blocks, use_dsp=use_dsp)
 
 
 def test_single_beat_groups_every_cycle():
@@ -171,7 +185,10 @@ def test_lookup():
     simulator.run()
 
 
-@pytest.mark.parametrize(("pe", "simd", "act"), [(0, 1, 4), (1, 0, 4), (1, 1, 0)])
-def test_refusals(pe, simd, act):
+@pytest.mark.parametrize(
+    ("pe", "simd", "act", "blocks"),
+    [(0, 1, 4, 1), (1, 0, 4, 1), (1, 1, 0, 1), (2, 2, 4, 0), (3, 2, 4, 2), (2, 3, 4, 2)],
+)
+def test_refusals(pe, simd, act, blocks):
     with pytest.raises(ValueError, match="must"):
-        MacArray(Shape(act), signed(4), signed(12), pe, simd)
+        MacArray(Shape(act), signed(4), signed(12), pe, simd, blocks=blocks)
