@@ -14,6 +14,7 @@ from nn2rtl.errors import InputError
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
+from nn2rtl.ir.float_functions import float_function, float_round
 from nn2rtl.ir.types import IntArray, IntTensor
 
 Array = npt.NDArray[Any]
@@ -99,17 +100,31 @@ def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
     if isinstance(spec.quantizer, fn.SignQuantizer):
         result = (exact >= 0).astype(np.int64)
         close = np.abs(exact) < 1e-6 * max(1.0, np.abs(flat).max(initial=0.0))
+    elif isinstance(spec.quantizer, fn.StepQuantizer):
+        result = np.zeros(exact.shape, dtype=np.int64)
+        close = np.zeros(exact.shape, dtype=np.bool_)
+        for level in range(high):
+            column = tuple(row[level] for row in spec.quantizer.thresholds)
+            distance = exact - _per_element(column, spec.channel_of)
+            result += distance >= 0
+            close |= np.abs(distance) < 1e-6 * np.maximum(1.0, np.abs(exact))
     else:
         position = exact / _per_element(spec.quantizer.scale, spec.channel_of)
-        if any(spec.quantizer.zero_point):
-            position += _per_element(spec.quantizer.zero_point, spec.channel_of)
-        np.clip(position, low - 1.0, high + 1.0, out=position)
+        zero = _per_element(spec.quantizer.zero_point, spec.channel_of)
+        if any(spec.quantizer.zero_point) and not spec.quantizer.zero_after:
+            position += zero
+        least, greatest = low - 1.0, high + 1.0
+        if spec.quantizer.zero_after:
+            least, greatest = least - zero.max(), greatest - zero.min()
+        np.clip(position, least, greatest, out=position)
         rounded = np.rint(position)
         if spec.quantizer.rounding is model.Rounding.HALF_EVEN:
             position -= rounded
             close = np.abs(position, out=position) > 0.5 - 1e-6
         else:
             close = np.ones(position.shape, dtype=np.bool_)
+        if spec.quantizer.zero_after:
+            rounded += zero
         result = np.clip(rounded, low, high, out=rounded).astype(np.int64)
     if not close.any():
         return result
@@ -163,12 +178,15 @@ def real_values(chain: fn.Chain, channel_of: IntArray, values: Floats) -> Floats
         if isinstance(step, fn.AffineStep):
             values = values * _per_element(step.scale, channel_of)
             values = values + _per_element(step.offset, channel_of)
-        elif step.function is model.Function.RELU:
-            values = np.maximum(values, 0.0)
-        elif step.function is model.Function.SIGMOID:
-            values = 0.5 * (1.0 + np.tanh(0.5 * values))
+        elif isinstance(step, fn.FunctionStep):
+            parameter = _per_element(step.parameter, channel_of)
+            values = float_function(step.function, values, parameter)
+        elif isinstance(step, fn.RoundStep):
+            values = float_round(step.rounding, values)
         else:
-            values = np.tanh(values)
+            left, right = (real_values(c, channel_of, values) for c in (step.left, step.right))
+            is_sum = step.combination is fn.Combination.SUM
+            values = left + right if is_sum else left * right
     return values
 
 

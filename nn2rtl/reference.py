@@ -109,6 +109,16 @@ def _prepare(graph: ig.IntegerGraph, node: Node[ig.IntOp]) -> Callable[..., Arra
     if isinstance(op, ig.WeightedSum):
         a, b = op.weights
         return lambda x, y: _as_int(x) * a + _as_int(y) * b
+    if isinstance(op, ig.Product):
+        first, second = op.offsets
+        return lambda x, y: (_as_int(x) + first) * (_as_int(y) + second)
+    if isinstance(op, ig.Concat):
+        return lambda *parts: np.concatenate(parts, op.axis + 1)
+    if isinstance(op, ig.Gather):
+        return _gather(op, shape)
+    if isinstance(op, ig.Lookup):
+        table, low = op.table.astype(_exact_dtype(int(np.abs(op.table).max()))), op.low
+        return lambda x: table[_as_int(x) - low]
     if isinstance(op, ig.Requantize):
         return _requantize(op, *ig.ranges(graph, node.inputs[0]))
     if isinstance(op, ig.Thresholds):
@@ -118,6 +128,19 @@ def _prepare(graph: ig.IntegerGraph, node: Node[ig.IntOp]) -> Callable[..., Arra
     if isinstance(op, ig.Reshape):
         return lambda x: np.reshape(x, (len(x), *shape))
     raise TypeError(f"no reference for {type(op).__name__}")
+
+
+def _gather(op: ig.Gather, shape: tuple[int, int, int]) -> Callable[..., Array]:
+    outside = op.index < 0
+    index = np.where(outside, 0, op.index)
+
+    def compute(x: Array) -> Array:
+        y = x.reshape(len(x), -1)[:, index]
+        if outside.any():
+            y[:, outside] = op.fill
+        return np.reshape(y, (len(x), *shape))
+
+    return compute
 
 
 def _as_int(x: Array) -> IntArray:
@@ -150,17 +173,22 @@ def _conv(op: ig.Conv, operand: IntTensor, shape: tuple[int, int, int]) -> Calla
     ends = operand.type.low, operand.type.high, op.pad_value
     heaviest = int(np.abs(op.weight).reshape(len(op.weight), -1).sum(axis=1).max())
     dtype = _exact_dtype(heaviest * max(abs(e) for e in ends))
-    matrix = np.ascontiguousarray(op.weight.reshape(len(op.weight), -1).T.astype(dtype))
     plain = op.window.taps == 1 and op.window.stride == (1, 1) and not any(op.window.pads)
+    groups, taps = op.groups, op.window.taps
+    # [groups, taps * inputs of a group, outputs of a group]
+    matrix = op.weight.reshape(groups, len(op.weight) // groups, -1).transpose(0, 2, 1)
+    matrix = np.ascontiguousarray(matrix.astype(dtype))
 
     def compute(x: Array) -> Array:
         x = x.astype(dtype, copy=False)
-        if plain:
-            columns = x.reshape(-1, x.shape[3])
+        patches = x if plain else _patches(x, op.window, shape[:2], op.pad_value)
+        if groups == 1:
+            product = patches.reshape(-1, matrix.shape[1]) @ matrix[0]
         else:
-            patches = _patches(x, op.window, shape[:2], op.pad_value)
-            columns = patches.reshape(-1, matrix.shape[0])
-        return np.asarray(columns @ matrix).reshape(len(x), *shape)
+            split = patches.reshape(-1, taps, groups, operand.channels // groups)
+            columns = split.transpose(2, 0, 1, 3).reshape(groups, len(split), -1)
+            product = np.matmul(columns, matrix).transpose(1, 0, 2)
+        return np.reshape(product, (len(x), *shape))
 
     return compute
 

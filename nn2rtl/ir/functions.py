@@ -1,28 +1,24 @@
 """Exact functions from an integer to a real number and on to a quantized integer.
 
 Between two layers stands a chain of real functions (scale, bias, batch normalization, activation)
-and at its end a quantizer. All are monotone, so the composition is a step function that its
-integer thresholds describe completely. They are found from the quantizer backwards, in rational
-arithmetic: a bound on the result becomes a bound on each operand in turn.
-
-Sigmoid and tanh have irrational values at rational points, other than at 0, so a bound that is a
-rational number is never met exactly and 60 decimal digits decide every comparison.
+and at its end a quantizer. `nn2rtl.ir.thresholds` turns both into integer thresholds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
-from math import ceil, floor
 from typing import TypeAlias
 
+from nn2rtl.ir import real_functions
 from nn2rtl.ir.exact import round_exact
 from nn2rtl.ir.model import Function, Rounding
 
 Channelwise: TypeAlias = tuple[Fraction, ...]  # one value for all channels, or one for each
 
-_DIGITS = 60
+ZERO: Channelwise = (Fraction(0),)
 
 
 @dataclass(frozen=True)
@@ -35,24 +31,52 @@ class AffineStep:
 
 @dataclass(frozen=True)
 class FunctionStep:
-    """An elementwise function."""
+    """An elementwise function, with its parameter if it has one."""
 
     function: Function
+    parameter: Channelwise = ZERO
 
 
-Step: TypeAlias = AffineStep | FunctionStep
+@dataclass(frozen=True)
+class RoundStep:
+    """Rounding to an integer."""
+
+    rounding: Rounding
+
+
+class Combination(Enum):
+    """How two functions of the same number become one."""
+
+    SUM = "sum"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True)
+class CombineStep:
+    """Sum or product of two chains of the same number; only the first step of a chain."""
+
+    combination: Combination
+    left: tuple[AffineStep | FunctionStep | RoundStep | CombineStep, ...]
+    right: tuple[AffineStep | FunctionStep | RoundStep | CombineStep, ...]
+
+
+Step: TypeAlias = AffineStep | FunctionStep | RoundStep | CombineStep
 Chain: TypeAlias = tuple[Step, ...]
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """``clip(round(x / scale[c] + zero_point[c]), low, high)``."""
+    """``clip(round(x / scale[c] + zero_point[c]), low, high)``.
+
+    With `zero_after` the zero point is added after rounding.
+    """
 
     scale: Channelwise
     zero_point: Channelwise
     low: int
     high: int
     rounding: Rounding
+    zero_after: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,24 +87,25 @@ class SignQuantizer:
     high: int = 1
 
 
-AnyQuantizer: TypeAlias = Quantizer | SignQuantizer
-
-
 @dataclass(frozen=True)
-class Bound:
-    """The half line of numbers at least (at most) `value`; without it, if `strict`.
+class StepQuantizer:
+    """Number of thresholds that x reaches.
 
-    ``value`` None stands for all numbers (`everything`) or for none.
+    Parameters
+    ----------
+    thresholds : tuple of tuples of Fraction [channels or 1][levels]
+        Ascending.
     """
 
-    value: Fraction | None
-    strict: bool = False
-    at_least: bool = True
-    everything: bool = False
+    thresholds: tuple[tuple[Fraction, ...], ...]
+    low: int = 0
+
+    @property
+    def high(self) -> int:
+        return len(self.thresholds[0])
 
 
-ALL = Bound(None, everything=True)
-NONE = Bound(None)
+AnyQuantizer: TypeAlias = Quantizer | SignQuantizer | StepQuantizer
 
 
 def pick(values: Channelwise, channel: int) -> Fraction:
@@ -90,11 +115,12 @@ def pick(values: Channelwise, channel: int) -> Fraction:
 
 def affine(scale: Channelwise, offset: Channelwise) -> AffineStep:
     """An affine step, with equal entries merged into one."""
-    if len(set(scale)) == 1:
-        scale = scale[:1]
-    if len(set(offset)) == 1:
-        offset = offset[:1]
-    return AffineStep(scale, offset)
+    return AffineStep(merged(scale), merged(offset))
+
+
+def merged(values: Channelwise) -> Channelwise:
+    """The values, or one if all are equal."""
+    return values[:1] if all(value == values[0] for value in values) else values
 
 
 def extend(chain: Chain, step: Step) -> Chain:
@@ -119,111 +145,106 @@ def as_affine(chain: Chain) -> AffineStep | None:
     return None
 
 
+def parameters(chain: Chain) -> Iterator[Channelwise]:
+    """All channelwise numbers of a chain."""
+    for step in chain:
+        if isinstance(step, AffineStep):
+            yield step.scale
+            yield step.offset
+        elif isinstance(step, FunctionStep):
+            yield step.parameter
+        elif isinstance(step, CombineStep):
+            yield from parameters(step.left)
+            yield from parameters(step.right)
+
+
+def with_parameters(chain: Chain, change: Callable[[Channelwise], Channelwise]) -> Chain:
+    """The chain with all its channelwise numbers changed."""
+    result: list[Step] = []
+    for step in chain:
+        if isinstance(step, AffineStep):
+            step = affine(change(step.scale), change(step.offset))
+        elif isinstance(step, FunctionStep):
+            step = FunctionStep(step.function, merged(change(step.parameter)))
+        elif isinstance(step, CombineStep):
+            left, right = (with_parameters(c, change) for c in (step.left, step.right))
+            step = CombineStep(step.combination, left, right)
+        result.append(step)
+    return tuple(result)
+
+
+def one_channel(chain: Chain, quantizer: AnyQuantizer, channel: int) -> tuple[Chain, AnyQuantizer]:
+    """Chain and quantizer of a single channel."""
+
+    def choose(values: Channelwise) -> Channelwise:
+        return values if len(values) == 1 else (values[channel],)
+
+    if isinstance(quantizer, Quantizer):
+        quantizer = Quantizer(
+            choose(quantizer.scale), choose(quantizer.zero_point), quantizer.low, quantizer.high,
+            quantizer.rounding, quantizer.zero_after,
+        )  # fmt: skip
+    elif isinstance(quantizer, StepQuantizer) and len(quantizer.thresholds) > 1:
+        quantizer = StepQuantizer((quantizer.thresholds[channel],))
+    return with_parameters(chain, choose), quantizer
+
+
+def is_uniform(chain: Chain, quantizer: AnyQuantizer | None = None) -> bool:
+    """Whether all channels have the same function."""
+    counts = [len(values) for values in parameters(chain)]
+    if isinstance(quantizer, Quantizer):
+        counts += [len(quantizer.scale), len(quantizer.zero_point)]
+    elif isinstance(quantizer, StepQuantizer):
+        counts.append(len(quantizer.thresholds))
+    return all(count == 1 for count in counts)
+
+
+def is_monotone(chain: Chain) -> bool:
+    """Whether the chain is known to be monotone in every channel, with an inverse."""
+    return all(
+        isinstance(step, AffineStep | RoundStep)
+        or (
+            isinstance(step, FunctionStep)
+            and step.function in real_functions.MONOTONE
+            and all(parameter >= 0 for parameter in step.parameter)
+        )
+        for step in chain
+    )
+
+
+def is_rational(chain: Chain) -> bool:
+    """Whether all values at rational numbers are rational, and computed exactly."""
+    return all(
+        (is_rational(step.left) and is_rational(step.right))
+        if isinstance(step, CombineStep)
+        else not isinstance(step, FunctionStep) or step.function in real_functions.RATIONAL
+        for step in chain
+    )
+
+
 def increases(chain: Chain) -> bool:
-    """Whether the chain increases (weakly) in every channel."""
+    """Whether the chain is known to increase (weakly) in every channel."""
     steps = [step for step in chain if isinstance(step, AffineStep)]
     count = max((len(step.scale) for step in steps), default=1)
-    return all(
+    return is_monotone(chain) and all(
         sum(pick(step.scale, channel) < 0 for step in steps) % 2 == 0 for channel in range(count)
     )
 
 
-def level_bound(quantizer: AnyQuantizer, level: int, channel: int) -> Bound:
-    """The real numbers that quantize to `level` or more (level above the quantizer's low)."""
-    if isinstance(quantizer, SignQuantizer):
-        return Bound(Fraction(0))
-    half = Fraction(1, 2)
-    positive = level > 0
-    at, strict = {
-        Rounding.HALF_EVEN: (level - half, level % 2 != 0),
-        Rounding.HALF_UP: (level - half, False),
-        Rounding.HALF_DOWN: (level - half, True),
-        Rounding.HALF_AWAY: (level - half, not positive),
-        Rounding.HALF_TO_ZERO: (level - half, positive),
-        Rounding.FLOOR: (Fraction(level), False),
-        Rounding.CEIL: (Fraction(level - 1), True),
-        Rounding.UP: (Fraction(level - 1), True) if positive else (Fraction(level), False),
-        Rounding.DOWN: (Fraction(level), False) if positive else (Fraction(level - 1), True),
-    }[quantizer.rounding]
-    zero, scale = pick(quantizer.zero_point, channel), pick(quantizer.scale, channel)
-    return Bound((at - zero) * scale, strict)
-
-
-def preimage(step: Step, bound: Bound, channel: int) -> Bound:
-    """The numbers that `step` maps into the half line `bound`."""
-    if bound.value is None:
-        return bound
-    if isinstance(step, AffineStep):
-        scale, offset = pick(step.scale, channel), pick(step.offset, channel)
-        if scale == 0:
-            return ALL if contains(bound, offset) else NONE
-        at_least = bound.at_least if scale > 0 else not bound.at_least
-        return replace(bound, value=(bound.value - offset) / scale, at_least=at_least)
-    if step.function is Function.RELU:
-        if bound.at_least:
-            reached_by_zero = bound.value < 0 or (bound.value == 0 and not bound.strict)
-            return ALL if reached_by_zero else bound
-        return bound if bound.value > 0 or (bound.value == 0 and not bound.strict) else NONE
-    low, high = (0, 1) if step.function is Function.SIGMOID else (-1, 1)
-    if bound.value <= low:
-        return ALL if bound.at_least else NONE
-    if bound.value >= high:
-        return NONE if bound.at_least else ALL
-    return replace(bound, value=_inverse(step.function, bound.value))
-
-
-def contains(bound: Bound, number: Fraction) -> bool:
-    """Whether the half line holds the number."""
-    if bound.value is None:
-        return bound.everything
-    if number == bound.value:
-        return not bound.strict
-    return (number > bound.value) == bound.at_least
-
-
-def thresholds(
-    chain: Chain, quantizer: AnyQuantizer, channel: int, low: int, high: int
-) -> tuple[list[int], bool]:
-    """Integer thresholds of a chain followed by a quantizer, over operands from low to high.
-
-    Returns
-    -------
-    list of int
-        For each level above the quantizer's low: the least operand that reaches it, or, for a
-        decreasing function, the greatest. `high + 1` (decreasing: `low - 1`) if none does.
-    bool
-        Whether the function decreases.
-    """
-    bounds = []
-    for level in range(quantizer.low + 1, quantizer.high + 1):
-        bound = level_bound(quantizer, level, channel)
-        for step in reversed(chain):
-            bound = preimage(step, bound, channel)
-        bounds.append(bound)
-    decreasing = any(b.value is not None and not b.at_least for b in bounds)
-    result = []
-    for bound in bounds:
-        if bound.value is None:
-            reached, never = (high, low - 1) if decreasing else (low, high + 1)
-            result.append(reached if bound.everything else never)
-        elif decreasing:
-            last = ceil(bound.value) - 1 if bound.strict else floor(bound.value)
-            result.append(min(max(last, low - 1), high))
-        else:
-            first = floor(bound.value) + 1 if bound.strict else ceil(bound.value)
-            result.append(min(max(first, low), high + 1))
-    return result, decreasing
-
-
 def evaluate(chain: Chain, operand: Fraction, channel: int) -> Fraction:
-    """The chain's exact value (sigmoid and tanh to 60 digits)."""
+    """The chain's exact value (irrational ones to 60 digits)."""
     for step in chain:
         if isinstance(step, AffineStep):
             operand = pick(step.scale, channel) * operand + pick(step.offset, channel)
-        elif step.function is Function.RELU:
-            operand = max(operand, Fraction(0))
+        elif isinstance(step, FunctionStep):
+            operand = real_functions.value(
+                step.function, pick(step.parameter, channel), operand
+            )
+        elif isinstance(step, RoundStep):
+            operand = Fraction(round_exact(operand, step.rounding))
         else:
-            operand = _value(step.function, operand)
+            left, right = (evaluate(c, operand, channel) for c in (step.left, step.right))
+            operand = left + right if step.combination is Combination.SUM else left * right
     return operand
 
 
@@ -231,28 +252,12 @@ def quantize(quantizer: AnyQuantizer, number: Fraction, channel: int) -> int:
     """The quantizer's exact result, computed from its definition (not from thresholds)."""
     if isinstance(quantizer, SignQuantizer):
         return int(number >= 0)
+    if isinstance(quantizer, StepQuantizer):
+        rows = quantizer.thresholds
+        return sum(number >= t for t in (rows[channel] if len(rows) > 1 else rows[0]))
     zero, scale = pick(quantizer.zero_point, channel), pick(quantizer.scale, channel)
-    rounded = round_exact(number / scale + zero, quantizer.rounding)
+    if quantizer.zero_after:
+        rounded = round_exact(number / scale, quantizer.rounding) + int(zero)
+    else:
+        rounded = round_exact(number / scale + zero, quantizer.rounding)
     return min(max(rounded, quantizer.low), quantizer.high)
-
-
-def _decimal(number: Fraction) -> Decimal:
-    return Decimal(number.numerator) / Decimal(number.denominator)
-
-
-def _inverse(function: Function, number: Fraction) -> Fraction:
-    """Operand at which sigmoid or tanh has the given value, to 60 digits; 0 exactly at 0."""
-    with localcontext() as context:
-        context.prec = _DIGITS
-        if function is Function.SIGMOID:
-            return Fraction((_decimal(number) / _decimal(1 - number)).ln())
-        return Fraction((_decimal(1 + number) / _decimal(1 - number)).ln() / 2)
-
-
-def _value(function: Function, operand: Fraction) -> Fraction:
-    with localcontext() as context:
-        context.prec = _DIGITS
-        if function is Function.SIGMOID:
-            return Fraction(1 / (1 + (-_decimal(operand)).exp()))
-        doubled = (2 * _decimal(operand)).exp()
-        return Fraction((doubled - 1) / (doubled + 1))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from typing import TypeAlias
 
 from nn2rtl.ir.graph import Graph
-from nn2rtl.ir.types import ExactArray, QuantizedConstant, RealType
+from nn2rtl.ir.types import ExactArray, IntArray, QuantizedConstant, RealType
 
 
 class Rounding(Enum):
@@ -29,11 +30,18 @@ class Rounding(Enum):
 
 
 class Function(Enum):
-    """Elementwise functions of one real number."""
+    """Elementwise functions of one real number; some have a parameter a."""
 
     RELU = "relu"
+    LEAKY_RELU = "leaky_relu"  # x where x >= 0, else a x
+    ELU = "elu"  # x where x >= 0, else a (exp(x) - 1)
     SIGMOID = "sigmoid"
     TANH = "tanh"
+    EXP = "exp"
+    SOFTPLUS = "softplus"  # ln(1 + exp(x))
+    SOFTSIGN = "softsign"  # x / (1 + |x|)
+    ERF = "erf"
+    ABS = "abs"
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,9 @@ class Input:
 class Quantize:
     """``scale * (q - zero_point)`` with ``q = clip(round(x / scale + zero_point), low, high)``.
 
+    With `zero_after`, ``q = clip(round(x / scale) + zero_point, low, high)``: ties differ where the
+    zero point is odd (ONNX's QuantizeLinear adds it after rounding, QONNX's Quant before).
+
     Parameters
     ----------
     scale, zero_point : arrays of Fraction
@@ -52,7 +63,9 @@ class Quantize:
     low, high : int
         Range of q.
     rounding : Rounding
-        How ``x / scale + zero_point`` is rounded.
+        How it is rounded.
+    zero_after : bool
+        Whether the zero point is added after rounding.
     """
 
     scale: ExactArray
@@ -60,6 +73,7 @@ class Quantize:
     low: int
     high: int
     rounding: Rounding = Rounding.HALF_EVEN
+    zero_after: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +87,36 @@ class BipolarQuantize:
     """
 
     scale: ExactArray
+
+
+@dataclass(frozen=True)
+class Round:
+    """The integer that each number is rounded to: a step of a dialect's integer arithmetic.
+
+    Parameters
+    ----------
+    rounding : Rounding
+        How.
+    """
+
+    rounding: Rounding
+
+
+@dataclass(frozen=True, eq=False)
+class MultiThreshold:
+    """``scale * n + bias`` with n the number of thresholds that x reaches (``x >= t``).
+
+    Parameters
+    ----------
+    thresholds : array of Fraction [channels or 1, levels]
+        Ascending. Channels are axis 0 of the tensor (its only axis counts as channels, too).
+    scale, bias : Fraction
+        Of the result.
+    """
+
+    thresholds: ExactArray
+    scale: Fraction
+    bias: Fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +147,29 @@ class Conv:
 
 
 @dataclass(frozen=True, eq=False)
+class ConvTranspose:
+    """Transposed convolution: position i and tap k add to ``i * stride + k * dilation - pad``.
+
+    Attributes as in `Conv`, other than:
+
+    Parameters
+    ----------
+    weight : QuantizedConstant
+        [input channels, output channels / groups, kernel height, kernel width] (or length).
+    output_padding : tuple of int
+        Positions more at the end of each spatial axis.
+    """
+
+    weight: QuantizedConstant
+    bias: ExactArray | None
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    groups: int
+    output_padding: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class MatMul:
     """``x @ weight`` over the last axis.
 
@@ -129,11 +196,20 @@ class Affine:
     offset: ExactArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Elementwise:
-    """A function of each element."""
+    """A function of each element.
+
+    Parameters
+    ----------
+    function : Function
+        Which.
+    parameter : array of Fraction or None
+        Its parameter, broadcastable to the tensor without its batch dimension.
+    """
 
     function: Function
+    parameter: ExactArray | None = None
 
 
 @dataclass(frozen=True)
@@ -142,27 +218,83 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Mul:
+    """Product, element by element, of two tensors of the same shape."""
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """Largest value in each window of a channels-first tensor; padding never wins.
 
-    Attributes as in `Conv`.
+    Attributes as in `Conv`; `dilations` empty stands for ones.
     """
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
     pads: tuple[int, ...]
+    dilations: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class AveragePool:
-    """Mean of each window of a channels-first tensor (zero padding counts, if there is any).
+    """Sum over each window of a channels-first tensor, by the number of positions that count.
 
-    Attributes as in `Conv`.
+    Attributes as in `Conv`, and:
+
+    Parameters
+    ----------
+    pads : tuple of int
+        Zeros around the tensor that windows may reach into.
+    counted : tuple of int
+        How many of these pads count as positions of a window, like `pads`; None: all of them.
     """
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
     pads: tuple[int, ...]
+    counted: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Several tensors joined along an axis.
+
+    Parameters
+    ----------
+    axis : int
+        Axis (batch not counted).
+    """
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Gather:
+    """Elements of the tensor at constant places: slices, repetitions, rearrangements.
+
+    Parameters
+    ----------
+    index : int64 array
+        Of the result's shape: the index into the flattened operand of each element of the result.
+    """
+
+    index: IntArray
+
+
+@dataclass(frozen=True)
+class Pad:
+    """The tensor within constants.
+
+    Parameters
+    ----------
+    pads : tuple of int
+        Elements before, for each axis (batch not counted), then elements after, for each.
+    fill : Fraction
+        The constant.
+    """
+
+    pads: tuple[int, ...]
+    fill: Fraction
 
 
 @dataclass(frozen=True)
@@ -204,17 +336,51 @@ class ArgMax:
     keep: bool
 
 
+@dataclass(frozen=True)
+class FixedPointSoftmax:
+    """TensorFlow Lite's int8 softmax over the last axis; only behind an affine quantized tensor.
+
+    On integers q of the operand: fixed-point exponentials of ``(q - max q) * beta * scale`` and a
+    fixed-point reciprocal of their sum, as in the reference kernel
+    (``tensorflow/lite/kernels/internal/reference/softmax.h``). The result is ``(y + 128) / 256``
+    with y from -128 to 127.
+
+    Parameters
+    ----------
+    scale, offset : Fraction
+        Meaning of the operand's integers: ``scale * q + offset``.
+    multiplier, left_shift : int
+        Of ``beta * scale``, as the kernel's preparation computes them.
+    diff_min : int
+        Differences below it count as zero probability.
+    """
+
+    scale: Fraction
+    offset: Fraction
+    multiplier: int
+    left_shift: int
+    diff_min: int
+
+
 ModelOp: TypeAlias = (
     Input
     | Quantize
     | BipolarQuantize
+    | Round
+    | MultiThreshold
     | Conv
+    | ConvTranspose
     | MatMul
     | Affine
     | Elementwise
     | Add
+    | Mul
     | MaxPool
     | AveragePool
+    | Concat
+    | Gather
+    | Pad
+    | FixedPointSoftmax
     | Reshape
     | Transpose
     | Softmax

@@ -60,8 +60,10 @@ def _problem(op: ig.IntOp, operands: list[IntTensor], result: IntTensor) -> str:
     operand = operands[0]
     kind = result.type
     if isinstance(op, ig.Conv):
-        if op.weight.ndim != 4 or op.weight.shape[3] != operand.channels:
-            return "weights are [outputs, height, width, operand's channels]"
+        if op.weight.ndim != 4 or op.weight.shape[3] * op.groups != operand.channels:
+            return "weights are [outputs, height, width, operand's channels / groups]"
+        if op.weight.shape[0] % op.groups:
+            return "outputs divide into groups"
         low, high = op.output_ranges(operand.type)
         if (low < kind.low).any() or (high > kind.high).any():
             return "the result's type holds every reachable sum"
@@ -86,12 +88,42 @@ def _problem(op: ig.IntOp, operands: list[IntTensor], result: IntTensor) -> str:
         if (op.low, op.high) != (kind.low, kind.high):
             return "the result's type is that of the clip"
         expected = operand.shape
-    elif isinstance(op, ig.WeightedSum):
+    elif isinstance(op, ig.Gather):
+        if op.index.shape != (result.size,) or op.index.max() >= operand.size:
+            return "there is an index into the operand for each element"
+        if (op.index < 0).any() and not kind.low <= op.fill <= kind.high:
+            return "the result's type holds the filling"
+        expected = result.shape
+    elif isinstance(op, ig.Concat):
+        return _join_problem(op, operands, result)
+    elif isinstance(op, ig.Lookup):
+        if operand.type.low < op.low or operand.type.high >= op.low + len(op.table):
+            return "the table has an entry for each operand"
+        if op.table.min() < kind.low or op.table.max() > kind.high:
+            return "the result's type holds every entry"
+        expected = operand.shape
+    elif isinstance(op, ig.WeightedSum | ig.Product):
         if len(operands) != 2 or operands[0].shape != operands[1].shape:
-            return "a sum has two operands of one shape"
+            return "a sum or product has two operands of one shape"
         expected = operand.shape
     elif isinstance(op, ig.Reshape):
         return "" if operand.size == result.size else "a reshape keeps the number of elements"
     else:
         expected = (1, 1, 1)
     return "" if expected == result.shape else f"the shape is {expected}, not {result.shape}"
+
+
+def _join_problem(op: ig.Concat, operands: list[IntTensor], result: IntTensor) -> str:
+    if not 0 <= op.axis <= 2:
+        return "tensors are joined along height, width or channels"
+    expected = list(operands[0].shape)
+    expected[op.axis] = sum(operand.shape[op.axis] for operand in operands)
+    if expected != list(result.shape):
+        return f"the shape is {expected}, not {result.shape}"
+    for operand in operands:
+        others = [n for axis, n in enumerate(operand.shape) if axis != op.axis]
+        if others != [n for axis, n in enumerate(expected) if axis != op.axis]:
+            return "joined tensors agree in the other axes"
+        if operand.type.low < result.type.low or operand.type.high > result.type.high:
+            return "the result's type holds every operand"
+    return ""

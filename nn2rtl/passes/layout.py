@@ -14,7 +14,15 @@ import numpy as np
 from nn2rtl.ir import model
 from nn2rtl.ir.types import IntArray
 
-_TRANSPARENT = (model.Quantize, model.BipolarQuantize, model.Affine, model.Elementwise, model.Input)
+_TRANSPARENT = (
+    model.Quantize,
+    model.BipolarQuantize,
+    model.MultiThreshold,
+    model.Affine,
+    model.Elementwise,
+    model.Round,
+    model.Input,
+)
 
 
 def channels_first_position(shape: tuple[int, ...]) -> IntArray:
@@ -27,6 +35,20 @@ def channels_first_position(shape: tuple[int, ...]) -> IntArray:
 def raster_position(shape: tuple[int, ...]) -> IntArray:
     """Stream positions of a tensor that is streamed in its own row-major order."""
     return np.arange(prod(shape), dtype=np.int64).reshape(shape)
+
+
+def stream_shape(shape: tuple[int, ...], *, channels_first: bool) -> tuple[int, int, int]:
+    """(height, width, channels) of a tensor that is streamed in one of its two natural orders.
+
+    Of a vector all elements are channels; of more than two spatial axes only the product counts.
+    """
+    if len(shape) < 2:
+        return 1, 1, prod(shape)
+    spatial, channels = (shape[1:], shape[0]) if channels_first else (shape[:-1], shape[-1])
+    height, width = (1, *spatial) if len(spatial) == 1 else (spatial[0], spatial[1])
+    if len(spatial) > 2:
+        height, width = 1, prod(spatial)
+    return height, width, channels
 
 
 def invert(position: IntArray) -> IntArray:
@@ -68,3 +90,15 @@ def input_position(graph: model.ModelGraph, name: str) -> IntArray:
         else:
             break
     return raster_position(shape)
+
+
+def pair(values: tuple[int, ...]) -> tuple[int, int]:
+    """Numbers of one or two spatial axes as (vertical, horizontal)."""
+    return (1, values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def pads(values: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Padding of one or two spatial axes, as ONNX has it, as (top, left, bottom, right)."""
+    if len(values) == 2:
+        return 0, values[0], 0, values[1]
+    return values[0], values[1], values[2], values[3]

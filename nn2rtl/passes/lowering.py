@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import gcd, lcm
 from typing import TypeAlias
 
 import numpy as np
@@ -13,10 +14,23 @@ from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
 from nn2rtl.ir.graph import Node
-from nn2rtl.ir.types import ExactArray, IntArray, IntTensor, QuantizedConstant
+from nn2rtl.ir.types import ExactArray, IntArray, IntTensor, IntType, QuantizedConstant
 from nn2rtl.passes import layout
 
 MAX_ACCUMULATOR_WIDTH = 48  # of the DSP48E1's accumulator, and safely inside int64
+
+MAX_TABLE_WIDTH = 12
+"""Widest operand of a function that is looked up, in bits."""
+
+_KEEPS_ZERO = (
+    model.Affine,
+    model.Concat,
+    model.Elementwise,
+    model.Gather,
+    model.MaxPool,
+    model.Reshape,
+    model.Transpose,
+)
 
 ModelNode: TypeAlias = Node[model.ModelOp]
 
@@ -68,6 +82,7 @@ class Lowering:
         self.graph = graph
         self.result = ig.IntegerGraph(graph.name)
         self.values: dict[str, Value] = {}
+        self.tables: dict[tuple[str, bytes], str] = {}
         self.input_name = ""
 
     def append(
@@ -93,7 +108,7 @@ class Lowering:
         return value.name, self.result.types[value.name]
 
     def uniform_scale(self, node: ModelNode, value: Value) -> tuple[Fraction, fn.Channelwise]:
-        """The one scale and the per-channel offsets of an operand."""
+        """The one scale and the per-channel offsets of an operand whose chain is affine."""
         step = self.affine_step(node, value)
         if len(step.scale) > 1:
             raise UnsupportedError(
@@ -114,19 +129,39 @@ class Lowering:
             )
         return step
 
+    def on_grid(self, node: ModelNode, value: Value) -> Value:
+        """The operand with an affine chain: another one is looked up, if its values are on a grid.
+
+        That serves narrow operands behind rectifiers, clips and roundings.
+        """
+        if value.name is None or fn.as_affine(value.chain) is not None:
+            return value
+        name, tensor = self.integers(node, value)
+        if (
+            tensor.type.width > MAX_TABLE_WIDTH
+            or not fn.is_uniform(value.chain)
+            or not fn.is_rational(value.chain)
+        ):
+            return value
+        operands = range(tensor.type.low, tensor.type.high + 1)
+        numbers = [fn.evaluate(value.chain, Fraction(q), 0) for q in operands]
+        unit = _common_unit(numbers)
+        base = Fraction(0) if (numbers[0] / unit).denominator == 1 else numbers[0]
+        table = np.array([int((number - base) / unit) for number in numbers], dtype=np.int64)
+        kind = IntType(int(table.min()), int(table.max()))
+        key = (name, table.tobytes())
+        if key not in self.tables:
+            op = ig.Lookup(tensor.type.low, table)
+            result = IntTensor(tensor.shape, kind)
+            self.tables[key] = self.append(f"{name}_table", op, (name,), result, node.source)
+        chain: fn.Chain = (fn.affine((unit,), (base,)),)
+        return replace(value, name=self.tables[key], chain=chain)
+
     def padding(self, node: ModelNode, value: Value, window: ig.Window) -> int:
         """The integer that stands for a real zero, for padding; 0 if there is none."""
         if not any(window.pads):
             return 0
-        scale, offset = self.uniform_scale(node, value)
-        exact = {-o / scale for o in offset} if scale else {Fraction(1, 2)}
-        number = exact.pop()
-        if exact or number.denominator != 1:
-            raise UnsupportedError(
-                "its zero padding is not a value of the quantized operand",
-                node=node.source,
-                remedy="use a quantizer that has a zero (not a bipolar one), or no padding",
-            )
+        number = self.constant(node, value, Fraction(0), "zero padding")
         _, tensor = self.integers(node, value)
         if not tensor.type.low <= number <= tensor.type.high:
             raise UnsupportedError(
@@ -135,15 +170,27 @@ class Lowering:
                 node=node.source,
                 remedy="quantize the operand so that it can be zero",
             )
-        return int(number)
+        return number
+
+    def constant(self, node: ModelNode, value: Value, number: Fraction, what: str) -> int:
+        """The integer that stands for a real number among an operand's values."""
+        scale, offset = self.uniform_scale(node, value)
+        exact = {(number - o) / scale for o in offset} if scale else {Fraction(1, 2)}
+        integer = exact.pop()
+        if exact or integer.denominator != 1:
+            raise UnsupportedError(
+                f"its {what} is not a value of the quantized operand",
+                node=node.source,
+                remedy="use a quantizer that has that value (a bipolar one has no zero)",
+            )
+        return int(integer)
 
     def is_padded(self, name: str) -> bool:
-        """Whether a layer that reads a model tensor pads it with zeros."""
+        """Whether a layer behind a model tensor, ahead of the next quantizer, pads with zeros."""
         return any(
             any(reader.op.pads)
-            if isinstance(reader.op, model.Conv | model.AveragePool)
-            else isinstance(reader.op, model.MaxPool | model.Reshape | model.Transpose)
-            and self.is_padded(reader.name)
+            if isinstance(reader.op, model.Conv | model.AveragePool | model.Pad)
+            else isinstance(reader.op, _KEEPS_ZERO) and self.is_padded(reader.name)
             for reader in self.graph.consumers(name)
         )
 
@@ -165,20 +212,13 @@ class Lowering:
             )
         return tuple(rows[0])
 
-    def spatial(self, node: ModelNode, value: Value) -> Value:
-        """The operand as a (height, width, channels) stream of a channels-first model tensor."""
-        shape = value.position.shape
-        if not np.array_equal(layout.channels_first_position(shape), value.position):
-            raise transposed(node, "keep one axis order (channels first or last) throughout")
-        height, width = (1, *shape[1:])[-2:]
-        return self.reshaped(node, value, (height, width, shape[0]))
-
     def reshaped(self, node: ModelNode, value: Value, shape: tuple[int, int, int]) -> Value:
         """The operand under another shape of its stream."""
         name, tensor = self.integers(node, value)
         if tensor.shape == shape:
             return value
-        chain = rechanneled(node, value.chain, tensor.size, shape[2])
+        channel_of = np.arange(tensor.size, dtype=np.int64) % tensor.channels
+        chain = rechanneled(node, value.chain, channel_of, shape[2])
         if isinstance(self.result[name].op, ig.Reshape):
             (name,) = self.result[name].inputs
             if self.result.types[name].shape == shape:
@@ -188,43 +228,39 @@ class Lowering:
         return replace(value, name=name, chain=chain)
 
 
-def transposed(node: ModelNode, remedy: str) -> UnsupportedError:
-    """The error for an order of elements that the streams do not have."""
-    return UnsupportedError(
-        "its operand would have to be transposed in hardware", node=node.source, remedy=remedy
-    )
+def rechanneled(
+    node: ModelNode, chain: fn.Chain, channel_of: IntArray, channels: int
+) -> fn.Chain:
+    """The chain of a tensor whose elements are streamed in other channels.
 
-
-def rechanneled(node: ModelNode, chain: fn.Chain, size: int, channels: int) -> fn.Chain:
-    """The chain of a tensor of `size` elements that is streamed with other channels."""
+    Parameters
+    ----------
+    channel_of : int64 array [elements]
+        For each element of the new stream the channel that it had.
+    channels : int
+        Of the new stream.
+    """
 
     def entries(values: fn.Channelwise) -> fn.Channelwise:
         if len(values) == 1:
             return values
-        every = values * (size // len(values))
-        if every != every[:channels] * (size // channels):
+        rows = np.array(values, dtype=object)[channel_of].reshape(-1, channels)
+        if not (rows == rows[:1]).all():
             raise UnsupportedError(
                 "scale or offset of its operand differ from position to position",
                 node=node.source,
                 remedy="use one constant for each channel, or one for the tensor",
             )
-        return every[:channels]
+        return tuple(rows[0])
 
-    return tuple(
-        fn.affine(entries(step.scale), entries(step.offset))
-        if isinstance(step, fn.AffineStep)
-        else step
-        for step in chain
-    )
+    return fn.with_parameters(chain, entries)
 
 
-def is_uniform(chain: fn.Chain, quantizer: fn.AnyQuantizer) -> bool:
-    """Whether all channels have the same function."""
-    steps = [s for s in chain if isinstance(s, fn.AffineStep)]
-    counts = [len(v) for s in steps for v in (s.scale, s.offset)]
-    if isinstance(quantizer, fn.Quantizer):
-        counts += [len(quantizer.scale), len(quantizer.zero_point)]
-    return all(count == 1 for count in counts)
+def _common_unit(numbers: list[Fraction]) -> Fraction:
+    """The greatest number of which all differences are multiples."""
+    common = lcm(*(number.denominator for number in numbers))
+    whole = [number.numerator * (common // number.denominator) for number in numbers]
+    return Fraction(gcd(*(number - whole[0] for number in whole)) or common, common)
 
 
 def integer_weight(node: ModelNode, weight: QuantizedConstant, output_axis: int = 0) -> Weight:

@@ -1,43 +1,13 @@
-"""Thresholds against the definition of the functions, in rational arithmetic."""
+"""Chains of exact functions: evaluation and composition."""
 
+import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir.model import Function, Rounding
-
-NUMBERS = st.fractions(-20, 20, max_denominator=64)
-STEPS = st.one_of(
-    st.builds(lambda a, b: fn.AffineStep((a,), (b,)), NUMBERS, NUMBERS),
-    st.sampled_from([fn.FunctionStep(function) for function in Function]),
-)
-
-
-def reached(value, row, decreasing):
-    return sum(value <= t if decreasing else value >= t for t in row)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    chain=st.lists(STEPS, max_size=3),
-    scale=st.fractions(Fraction(1, 64), 8, max_denominator=64),
-    zero=st.integers(-3, 3),
-    low=st.integers(-9, 1),
-    levels=st.integers(1, 20),
-    rounding=st.sampled_from(list(Rounding)),
-    start=st.integers(-40, 0),
-    size=st.integers(0, 60),
-)
-def test_thresholds_equal_the_function(chain, scale, zero, low, levels, rounding, start, size):
-    quantizer = fn.Quantizer((scale,), (Fraction(zero),), low, low + levels, rounding)
-    row, decreasing = fn.thresholds(tuple(chain), quantizer, 0, start, start + size)
-    for x in range(start, start + size + 1):
-        expected = fn.quantize(quantizer, fn.evaluate(tuple(chain), Fraction(x), 0), 0)
-        assert low + reached(x, row, decreasing) == expected
-
+from nn2rtl.ir.real_functions import MONOTONE, inverse
 
 @pytest.mark.parametrize(
     ("rounding", "expected"),
@@ -61,11 +31,6 @@ def test_ties_of_each_rounding(rounding, expected):
     ]
 
 
-def test_sign_quantizer_takes_zero_as_positive():
-    row, decreasing = fn.thresholds((), fn.SignQuantizer(), 0, -5, 5)
-    assert (row, decreasing) == ([0], False)
-
-
 def test_affine_steps_merge():
     first = fn.affine((Fraction(2), Fraction(3)), (Fraction(1),))
     chain = fn.extend((first,), fn.affine((Fraction(5),), (Fraction(7), Fraction(8))))
@@ -76,3 +41,29 @@ def test_increasing_counts_signs():
     minus, relu = fn.affine((Fraction(-1),), (Fraction(0),)), fn.FunctionStep(Function.RELU)
     assert not fn.increases((minus, relu))
     assert fn.increases((minus, relu, minus))
+
+
+@pytest.mark.parametrize("x", [-7.5, -0.5, 0.0, 0.375, 1.0, 6.25])
+def test_values_of_the_irrational_functions(x):
+    expected = {
+        Function.SIGMOID: 1 / (1 + math.exp(-x)),
+        Function.TANH: math.tanh(x),
+        Function.EXP: math.exp(x),
+        Function.SOFTPLUS: math.log1p(math.exp(x)),
+        Function.ELU: x if x >= 0 else math.expm1(x) / 2,
+        Function.ERF: math.erf(x),
+    }
+    for function, number in expected.items():
+        step = fn.FunctionStep(function, (Fraction(1, 2),))
+        value = fn.evaluate((step,), Fraction(x), 0)
+        assert float(value) == pytest.approx(number, rel=1e-14), function
+        if function in MONOTONE:
+            back = inverse(function, Fraction(1, 2), value)
+            assert abs(back - Fraction(x)) < Fraction(1, 10**58), function
+
+
+def test_products_of_functions_of_one_number():
+    half = fn.affine((Fraction(1, 2),), (Fraction(1),))
+    product = fn.CombineStep(fn.Combination.PRODUCT, (), (half,))
+    assert fn.evaluate((product,), Fraction(4), 0) == 12
+    assert not fn.is_monotone((product,))

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nn2rtl.ir import model as m
+from nn2rtl.ir.float_functions import float_function, float_round
 from nn2rtl.ir.model import ModelGraph
 
 Array = np.ndarray[Any, Any]
-
-_ROUND: dict[m.Rounding, Callable[[Array], Array]] = {
-    m.Rounding.HALF_EVEN: np.rint,
-    m.Rounding.HALF_AWAY: lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5),
-    m.Rounding.HALF_TO_ZERO: lambda x: np.sign(x) * np.ceil(np.abs(x) - 0.5),
-    m.Rounding.UP: lambda x: np.sign(x) * np.ceil(np.abs(x)),
-    m.Rounding.DOWN: np.trunc,
-    m.Rounding.CEIL: np.ceil,
-    m.Rounding.FLOOR: np.floor,
-}
-
 
 def run_graph(graph: ModelGraph, x: Array) -> Array:
     """The output of a model graph for inputs [samples, ...], in float64."""
@@ -41,7 +30,15 @@ def _step(op: m.ModelOp, operands: list[Array], shape: tuple[int, ...]) -> Array
             return x
         case m.Quantize():
             s, z = _f(op.scale), _f(op.zero_point)
-            return s * (np.clip(_ROUND[op.rounding](x / s + z), op.low, op.high) - z)
+            inner, outer = (0.0, z) if op.zero_after else (z, 0.0)
+            q = float_round(op.rounding, x / s + inner) + outer
+            return s * (np.clip(q, op.low, op.high) - z)
+        case m.Round():
+            return float_round(op.rounding, x)
+        case m.MultiThreshold():
+            rows = _f(op.thresholds).reshape(len(op.thresholds), *(1,) * (x.ndim - 2), -1)
+            count = (x[..., None] >= rows).sum(axis=-1)
+            return float(op.scale) * count + float(op.bias)
         case m.BipolarQuantize():
             return _f(op.scale) * np.where(x >= 0, 1, -1)
         case m.Affine():
@@ -51,20 +48,33 @@ def _step(op: m.ModelOp, operands: list[Array], shape: tuple[int, ...]) -> Array
         case m.Conv():
             return _conv(op, x)
         case m.Elementwise():
-            function = {
-                m.Function.RELU: lambda v: np.maximum(v, 0),
-                m.Function.SIGMOID: lambda v: 1 / (1 + np.exp(-v)),
-                m.Function.TANH: np.tanh,
-            }[op.function]
-            return np.asarray(function(x))
+            parameter = 0.0 if op.parameter is None else _f(op.parameter)
+            return float_function(op.function, x, parameter)
+        case m.ConvTranspose():
+            return _conv_transpose(op, x, shape)
+        case m.Mul():
+            return x * operands[1]
+        case m.Concat():
+            return np.concatenate(operands, op.axis + 1)
+        case m.Gather():
+            return np.asarray(x.reshape(len(x), -1)[:, op.index])
+        case m.Pad():
+            margins = zip(op.pads[: len(shape)], op.pads[len(shape) :])
+            return np.pad(x, [(0, 0), *margins], constant_values=float(op.fill))
         case m.Add():
             return x + operands[1]
         case m.MaxPool():
-            view = _windows(x, op.kernel, op.strides, op.pads, (1,) * len(op.kernel), -np.inf)
+            dilations = op.dilations or (1,) * len(op.kernel)
+            view = _windows(x, op.kernel, op.strides, op.pads, dilations, -np.inf)
             return np.asarray(view.max(axis=tuple(range(-len(op.kernel), 0))))
         case m.AveragePool():
-            view = _windows(x, op.kernel, op.strides, op.pads, (1,) * len(op.kernel), 0.0)
-            return np.asarray(view.mean(axis=tuple(range(-len(op.kernel), 0))))
+            ones, taps = (1,) * len(op.kernel), tuple(range(-len(op.kernel), 0))
+            view = _windows(x, op.kernel, op.strides, op.pads, ones, 0.0)
+            counted = op.pads if op.counted is None else op.counted
+            valid = _grown(np.ones_like(x), counted, 1.0)
+            rest = tuple(pad - count for pad, count in zip(op.pads, counted))
+            count = _windows(valid, op.kernel, op.strides, rest, ones, 0.0).sum(axis=taps)
+            return np.asarray(view.sum(axis=taps) / count)
         case m.Reshape():
             return x.reshape(len(x), *shape)
         case m.Transpose():
@@ -76,6 +86,34 @@ def _step(op: m.ModelOp, operands: list[Array], shape: tuple[int, ...]) -> Array
             result = np.argmax(x, op.axis + 1, keepdims=op.keep)
             return np.asarray(result)
     raise NotImplementedError(op)
+
+
+def _grown(x: Array, pads: tuple[int, ...], fill: float) -> Array:
+    rank = len(pads) // 2
+    margins = [(0, 0), (0, 0), *((pads[a], pads[a + rank]) for a in range(rank))]
+    return np.pad(x, margins, constant_values=fill)
+
+
+def _conv_transpose(op: m.ConvTranspose, x: Array, shape: tuple[int, ...]) -> Array:
+    """Each position adds its taps to the result, as the definition says."""
+    weight = _f(op.weight.exact())
+    rank, groups = len(op.strides), op.groups
+    full = [
+        shape[1 + a] + op.pads[a] + op.pads[a + rank] + op.strides[a] for a in range(rank)
+    ]
+    y = np.zeros((len(x), groups, shape[0] // groups, *full))
+    split = x.reshape(len(x), groups, -1, *x.shape[2:])
+    parts = weight.reshape(groups, -1, *weight.shape[1:])
+    for tap in np.ndindex(*weight.shape[2:]):
+        product = np.einsum("ngc...,gco->ngo...", split, parts[(..., *tap)])
+        cuts = []
+        for a in range(rank):
+            start, step = tap[a] * op.dilations[a], op.strides[a]
+            cuts.append(slice(start, start + (x.shape[2 + a] - 1) * step + 1, step))
+        y[(..., *cuts)] += product
+    cuts = [slice(op.pads[a], op.pads[a] + shape[1 + a]) for a in range(rank)]
+    y = y[(..., *cuts)].reshape(len(x), *shape)
+    return y if op.bias is None else y + _f(op.bias).reshape(-1, *(1,) * rank)
 
 
 def _f(values: Array) -> Array:

@@ -1,0 +1,64 @@
+"""The elementwise functions and roundings in float64, for what the host computes."""
+
+from __future__ import annotations
+
+from math import erf
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nn2rtl.ir.model import Function, Rounding
+
+Floats = npt.NDArray[np.float64]
+
+
+def float_function(function: Function, x: Floats, parameter: Any = 0.0) -> Floats:
+    """A function of each element; `parameter` broadcasts to them."""
+    match function:
+        case Function.RELU:
+            result = np.maximum(x, 0.0)
+        case Function.LEAKY_RELU:
+            result = np.where(x >= 0, x, parameter * x)
+        case Function.ELU:
+            result = np.where(x >= 0, x, parameter * np.expm1(np.minimum(x, 0.0)))
+        case Function.SIGMOID:
+            result = 0.5 * (1.0 + np.tanh(0.5 * x))
+        case Function.TANH:
+            result = np.tanh(x)
+        case Function.EXP:
+            result = np.exp(np.minimum(x, 700.0))
+        case Function.SOFTPLUS:
+            result = np.logaddexp(0.0, x)
+        case Function.SOFTSIGN:
+            result = x / (1.0 + np.abs(x))
+        case Function.ERF:
+            result = np.array([erf(v) for v in np.ravel(x)]).reshape(np.shape(x))
+        case Function.ABS:
+            result = np.abs(x)
+    return np.asarray(result)
+
+
+def float_round(rounding: Rounding, x: Floats) -> Floats:
+    """Each element rounded to an integer; exact while float64 holds half units."""
+    size, sign = np.abs(x), np.sign(x)
+    match rounding:
+        case Rounding.HALF_EVEN:
+            result = np.rint(x)
+        case Rounding.HALF_UP:
+            result = np.floor(x + 0.5)
+        case Rounding.HALF_DOWN:
+            result = np.ceil(x - 0.5)
+        case Rounding.HALF_AWAY:
+            result = sign * np.floor(size + 0.5)
+        case Rounding.HALF_TO_ZERO:
+            result = sign * np.ceil(size - 0.5)
+        case Rounding.UP:
+            result = sign * np.ceil(size)
+        case Rounding.DOWN:
+            result = np.trunc(x)
+        case Rounding.CEIL:
+            result = np.ceil(x)
+        case Rounding.FLOOR:
+            result = np.floor(x)
+    return np.asarray(result)

@@ -1,0 +1,194 @@
+"""Lowering of what moves elements: reshapes, transposes, gathers, padding, concatenation.
+
+Rearrangements are only noted (`Value.position`) until a layer needs its operand in a certain
+order; what drops, repeats or adds elements becomes a `Gather` at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from nn2rtl.errors import UnsupportedError
+from nn2rtl.ir import functions as fn
+from nn2rtl.ir import integer as ig
+from nn2rtl.ir import model
+from nn2rtl.ir.types import IntArray, IntTensor, IntType
+from nn2rtl.passes import layout
+from nn2rtl.passes.lowering import Lowering, ModelNode, Value, rechanneled
+
+Shape = tuple[int, int, int]
+
+
+def arranged(
+    state: Lowering, node: ModelNode, value: Value, position: IntArray, shape: Shape
+) -> Value:
+    """The operand with its elements at given places of the stream, and that stream's shape."""
+    if np.array_equal(position, value.position):
+        return state.reshaped(node, value, shape)
+    index = np.empty(position.size, dtype=np.int64)
+    index[position.ravel()] = value.position.ravel()
+    return _gathered(state, node, value, index, position, shape, 0)
+
+
+def spatial(state: Lowering, node: ModelNode, value: Value) -> Value:
+    """The operand as a (height, width, channels) stream of a channels-first model tensor."""
+    shape = value.position.shape
+    position = layout.channels_first_position(shape)
+    return arranged(state, node, value, position, layout.stream_shape(shape, channels_first=True))
+
+
+def rows(state: Lowering, node: ModelNode, value: Value) -> Value:
+    """The operand as a (1, rows, features) stream of a model tensor with features last."""
+    shape = value.position.shape
+    position = layout.raster_position(shape)
+    count = prod(shape[:-1])
+    return arranged(state, node, value, position, (1, count, shape[-1]))
+
+
+def _gathered(
+    state: Lowering,
+    node: ModelNode,
+    value: Value,
+    index: IntArray,
+    position: IntArray,
+    shape: Shape,
+    fill: int,
+) -> Value:
+    """The operand's stream elements `index` (-1: `fill`), as a stream of the given shape."""
+    name, tensor = state.integers(node, value)
+    kind = tensor.type
+    inside = index >= 0
+    if not inside.all():
+        kind = IntType(min(kind.low, fill), max(kind.high, fill))
+        # A constant has the meaning that all channels share.
+        chain = value.chain
+        if not fn.is_uniform(chain):
+            raise UnsupportedError(
+                "it pads a tensor whose channels differ in scale or offset",
+                node=node.source,
+                remedy="quantize the operand with one scale for the whole tensor",
+            )
+    else:
+        chain = rechanneled(node, value.chain, index % tensor.channels, shape[2])
+    op = ig.Gather(index, fill)
+    result = IntTensor(shape, kind)
+    hint = node.name if index.size != tensor.size or not inside.all() else f"{node.name}_order"
+    name = state.append(hint, op, (name,), result, node.source)
+    return replace(value, name=name, position=position, chain=chain)
+
+
+def _is_channels_first(state: Lowering, value: Value) -> bool:
+    """Which of the two natural orders of its axes a value is streamed in, or nearer to."""
+    shape = value.position.shape
+    if not np.array_equal(value.position, layout.channels_first_position(shape)):
+        return False
+    if not np.array_equal(value.position, layout.raster_position(shape)):
+        return True
+    tensor = state.result.types[value.name] if value.name else None
+    return tensor is not None and tensor.shape == layout.stream_shape(shape, channels_first=True)
+
+
+def reshape(state: Lowering, node: ModelNode, op: model.Reshape, value: Value) -> Value:
+    if value.tail:
+        return value
+    shape = state.graph.types[node.name].shape
+    if value.name is not None and len(shape) == 1:
+        value = state.reshaped(node, value, (1, 1, shape[0]))
+    return replace(value, position=value.position.reshape(shape))
+
+
+def transpose(state: Lowering, node: ModelNode, op: model.Transpose, value: Value) -> Value:
+    return replace(value, position=layout.transpose(value.position, op.permutation))
+
+
+def gather(state: Lowering, node: ModelNode, op: model.Gather, value: Value) -> Value:
+    return _selected(state, node, value, op.index, 0)
+
+
+def pad(state: Lowering, node: ModelNode, op: model.Pad, value: Value) -> Value:
+    value = state.on_grid(node, value)
+    shape = value.position.shape
+    rank = len(shape)
+    margins = [(op.pads[axis], op.pads[axis + rank]) for axis in range(rank)]
+    index = np.pad(layout.raster_position(shape), margins, constant_values=-1)
+    fill = state.constant(node, value, op.fill, f"padding with {op.fill}")
+    return _selected(state, node, value, index, fill)
+
+
+def _selected(
+    state: Lowering, node: ModelNode, value: Value, index: IntArray, fill: int
+) -> Value:
+    """Elements of the flattened model tensor, -1 for `fill`; without hardware if all move once."""
+    flat = value.position.ravel()
+    moved: IntArray = np.where(index >= 0, flat[index], -1)
+    if np.array_equal(np.sort(moved.ravel()), np.arange(flat.size)):
+        return replace(value, position=moved)
+    shape = index.shape
+    first = _is_channels_first(state, value) and len(shape) > 1
+    position = layout.channels_first_position(shape) if first else layout.raster_position(shape)
+    order = np.empty(moved.size, dtype=np.int64)
+    order[position.ravel()] = moved.ravel()
+    stream = layout.stream_shape(shape, channels_first=first)
+    return _gathered(state, node, value, order, position, stream, fill)
+
+
+def concat(state: Lowering, node: ModelNode, op: model.Concat, *values: Value) -> Value:
+    shape = state.graph.types[node.name].shape
+    parts = []
+    first = _is_channels_first(state, values[0]) and len(shape) > 1
+    for value in values:
+        own = value.position.shape
+        position = layout.channels_first_position(own) if first else layout.raster_position(own)
+        stream = layout.stream_shape(own, channels_first=first)
+        parts.append(arranged(state, node, value, position, stream))
+    axis = _stream_axis(node, op.axis, len(shape), first)
+    tensors = [state.integers(node, part)[1] for part in parts]
+    chain = _joined_chain(state, node, parts, [t.channels for t in tensors], axis)
+    kind = IntType(min(t.type.low for t in tensors), max(t.type.high for t in tensors))
+    names = tuple(state.integers(node, part)[0] for part in parts)
+    result = IntTensor(layout.stream_shape(shape, channels_first=first), kind)
+    name = state.append(node.name, ig.Concat(axis), names, result, node.source)
+    position = layout.channels_first_position(shape) if first else layout.raster_position(shape)
+    return Value(name, position, chain)
+
+
+def _stream_axis(node: ModelNode, axis: int, rank: int, channels_first: bool) -> int:
+    """The stream's axis (height, width, channels) that is an axis of the model's tensor."""
+    if channels_first:
+        axis = rank - 1 if axis == 0 else axis - 1
+    if rank <= 3:
+        return 3 - rank + axis
+    if axis in (0, rank - 1):
+        return 1 if axis == 0 else 2
+    raise UnsupportedError(
+        f"concatenation along an inner axis of a tensor of {rank} axes",
+        node=node.source,
+        remedy="join tensors of at most three axes, or along the first or last one",
+    )
+
+
+def _joined_chain(
+    state: Lowering, node: ModelNode, parts: list[Value], channels: list[int], axis: int
+) -> fn.Chain:
+    """The meaning of the joined integers: the common one, or one for each channel."""
+    if all(part.chain == parts[0].chain for part in parts) and (
+        axis != 2 or fn.is_uniform(parts[0].chain)
+    ):
+        return parts[0].chain
+    if axis != 2:
+        raise UnsupportedError(
+            "it joins tensors of different scales along a spatial axis",
+            node=node.source,
+            remedy="quantize all of them with the same scale",
+        )
+    scale: list[Fraction] = []
+    offset: list[Fraction] = []
+    for part, count in zip(parts, channels, strict=True):
+        step = state.affine_step(node, part)
+        scale += [fn.pick(step.scale, c) for c in range(count)]
+        offset += [fn.pick(step.offset, c) for c in range(count)]
+    return (fn.affine(tuple(scale), tuple(offset)),)
