@@ -12,9 +12,10 @@ from amaranth.lib.wiring import In, Out
 from nn2rtl.primitives.credits import Credits
 from nn2rtl.primitives.fifo import Fifo, FifoMemory
 from nn2rtl.primitives.geometry import WindowGeometry
-from nn2rtl.primitives.line_buffer import LineBuffer, LineMemory
+from nn2rtl.primitives.line_buffer import LineBuffer
 from nn2rtl.primitives.mac_array import MacArray
 from nn2rtl.primitives.pipe import shape_bounds
+from nn2rtl.primitives.ring import RingMemory
 from nn2rtl.primitives.rom import RomMemory, WeightRom
 
 __all__ = ["ConvEngine", "WindowReduceEngine"]
@@ -188,7 +189,7 @@ class ConvEngine(_WindowEngine):
         blocks: int = 1,
         use_dsp: bool = False,
         memory_register: bool = False,
-        line_memory: LineMemory = "auto",
+        line_memory: RingMemory = "auto",
         rom_memory: RomMemory = "auto",
         fifo_memory: FifoMemory = "auto",
     ) -> None:
@@ -287,7 +288,7 @@ class WindowReduceEngine(_WindowEngine):
         pad_value: int = 0,
         epilogue: Sequence[wiring.Component] = (),
         memory_register: bool = False,
-        line_memory: LineMemory = "auto",
+        line_memory: RingMemory = "auto",
         fifo_memory: FifoMemory = "auto",
     ) -> None:
         if (geometry.blocks, geometry.outer) != (geometry.words, 1):

@@ -1,37 +1,23 @@
 """Line buffer: a circular buffer that is read in sliding windows."""
 
-from typing import Literal
-
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from nn2rtl.primitives.geometry import WindowGeometry
+from nn2rtl.primitives.loops import LoopCounter, walk_loops
+from nn2rtl.primitives.ring import (
+    RingMemory,
+    build_writer,
+    pointer_bits,
+    ring_memory,
+    ring_storage,
+)
 
-__all__ = ["LineBuffer", "line_buffer_memory", "merge_loops"]
-
-LineMemory = Literal["auto", "distributed", "block"]
+__all__ = ["LineBuffer", "merge_loops"]
 
 Loop = tuple[str, int, int]
-
-MAX_DISTRIBUTED_DEPTH = 64
-"""Deepest line buffer that ``memory="auto"`` always puts in LUT memory."""
-
-MAX_DISTRIBUTED_BITS = 1024
-"""Largest deeper line buffer that ``memory="auto"`` puts in LUT memory all the same."""
-
-
-def line_buffer_memory(capacity: int, width: int, memory: LineMemory = "auto") -> LineMemory:
-    """Choose LUT memory or block RAM for `capacity` words of `width` bits."""
-    if memory not in ("auto", "distributed", "block"):
-        raise ValueError(f'memory must be "auto", "distributed" or "block", not {memory!r}')
-    if memory != "auto":
-        return memory
-    small = capacity <= MAX_DISTRIBUTED_DEPTH or capacity * width <= MAX_DISTRIBUTED_BITS
-    return "distributed" if small else "block"
 
 
 def merge_loops(geometry: WindowGeometry) -> tuple[list[Loop], list[Loop], list[Loop], int]:
@@ -75,27 +61,6 @@ def merge_loops(geometry: WindowGeometry) -> tuple[list[Loop], list[Loop], list[
     return position, merged[1], merged[2], image_stride
 
 
-class _Counter:
-    """Loop counter with a registered flag for its last turn."""
-
-    def __init__(self, m: Module, extent: int, advance: Value, name: str) -> None:
-        self.value = Signal(range(extent), name=f"{name}_count")
-        if extent == 2:
-            self.last: Value = self.value
-            with m.If(advance):
-                m.d.sync += self.value.eq(~self.value)
-            return
-        self.last = last = Signal(name=f"{name}_last")
-        with m.If(advance):
-            m.d.sync += [
-                self.value.eq(self.value + 1),
-                last.eq(self.value == extent - 2),
-            ]
-            if extent & (extent - 1):
-                with m.If(last):
-                    m.d.sync += self.value.eq(0)
-
-
 class LineBuffer(wiring.Component):
     """Buffer a raster image stream and read it in sliding windows, one step a cycle.
 
@@ -122,7 +87,7 @@ class LineBuffer(wiring.Component):
     pad_word : int
         Bit pattern of a word in padding.
     memory : {"auto", "distributed", "block"}
-        LUT memory or block RAM, see :func:`line_buffer_memory`.
+        LUT memory or block RAM, see :func:`ring_memory`.
     output_register : bool
         One more register behind the memory.
 
@@ -165,7 +130,7 @@ class LineBuffer(wiring.Component):
         capacity: int,
         pad_word: int = 0,
         *,
-        memory: LineMemory = "auto",
+        memory: RingMemory = "auto",
         output_register: bool = False,
     ) -> None:
         if not isinstance(geometry, WindowGeometry):
@@ -182,7 +147,7 @@ class LineBuffer(wiring.Component):
         self.geometry = geometry
         self.capacity = capacity
         self.pad_word = pad_word
-        self.memory = line_buffer_memory(capacity, self.width, memory)
+        self.memory = ring_memory(capacity, self.width, memory)
         self.latency = 2 if output_register else 1
         layout = StructLayout({"data": word_shape, "first": 1, "last": 1})
         super().__init__(
@@ -203,20 +168,16 @@ class LineBuffer(wiring.Component):
         (words written) - freed in -furthest_freed .. capacity.
         """
         g = self.geometry
-        index_bits = ceil_log2(self.capacity)
-        bits: int = max(index_bits + 1, ceil_log2(self.capacity + g.furthest_freed + 1))
+        span = 0
         if g.furthest_read or g.regression:
-            # Compared by sign: distances up to and including -2**(bits-1), below 2**(bits-1).
             jump = g.stride[0] * g.width * g.words + g.image_words if g.regression else 0
             span = max(g.furthest_read, g.regression, jump)
-            bits = max(bits, ceil_log2(span + 1) + 1)
-        return bits
+        return pointer_bits(self.capacity, g.furthest_freed, span)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self.geometry
         bits = self.pointer_bits
-        low = ceil_log2(self.capacity)
         wcount = Signal(bits)
         ridx = Signal(bits, init=g.first_base % (1 << bits))
         window_end = Signal()
@@ -233,16 +194,7 @@ class LineBuffer(wiring.Component):
             with m.If(self.step & window_end & rises):
                 m.d.sync += freed.eq(next_ridx)
 
-        # The writer is never more than capacity ahead of freed: it is full at that very distance.
-        full = (wcount[:low] == freed[:low]) & ((wcount[low:] - freed[low:])[: bits - low] == 1)
-        accept = Signal()
-        m.d.comb += [
-            self.i.ready.eq(~full),
-            accept.eq(self.i.valid & self.i.ready),
-        ]
-        with m.If(accept):
-            m.d.sync += wcount.eq(wcount + 1)
-
+        accept = build_writer(m, self.i, freed, wcount, self.capacity)
         written = Signal()
         if g.furthest_read:
             m.d.comb += written.eq((ridx - wcount)[bits - 1])
@@ -255,7 +207,10 @@ class LineBuffer(wiring.Component):
         with m.If(self.step):
             m.d.sync += ridx.eq(next_ridx)
 
-        data = self._memory(m, accept, wcount[:low], ridx[:low])
+        word = Value.cast(self.i.payload)
+        data = ring_storage(
+            m, word, accept, wcount, ridx, self.step, self.capacity, self.memory
+        )
         self._output(m, data, padding, group_end)
         return m
 
@@ -266,30 +221,16 @@ class LineBuffer(wiring.Component):
         g = self.geometry
         position, outer, inner, stride = merge_loops(g)
         loops = position + outer + inner
-        counters: dict[str, _Counter] = {}
-        all_last: Value = Const(1)
-        ends = {len(loops): all_last}
-        # Index change when a loop advances and all loops within it start again.
-        rewind = 0
-        choices: list[tuple[Value, int]] = []
-        for level in range(len(loops) - 1, -1, -1):
-            name, extent, loop_stride = loops[level]
-            counters[name] = counter = _Counter(m, extent, self.step & all_last, name)
-            choices.append((counter.last, loop_stride - rewind))
-            rewind += (extent - 1) * loop_stride
-            all_last = all_last & counter.last
-            ends[level] = all_last
-        value: Value = Const((stride - rewind) % (1 << len(ridx)), len(ridx))
-        for last, change in reversed(choices):
-            value = Mux(last, value, Const(change % (1 << len(ridx)), len(ridx)))
+        walk = walk_loops(m, loops, stride, self.step, len(ridx))
+        counters = {name: counter for (name, _, _), counter in zip(loops, walk.counters)}
         m.d.comb += [
-            next_ridx.eq(ridx + value),
-            group_end.eq(ends[len(position) + len(outer)]),
-            window_end.eq(ends[len(position)]),
+            next_ridx.eq(ridx + walk.change),
+            group_end.eq(walk.ends[len(position) + len(outer)]),
+            window_end.eq(walk.ends[len(position)]),
         ]
         return self._outside(counters, "oy", "ky") | self._outside(counters, "ox", "kx")
 
-    def _outside(self, counters: dict[str, _Counter], position: str, tap: str) -> Value:
+    def _outside(self, counters: dict[str, LoopCounter], position: str, tap: str) -> Value:
         """Whether the tap lies outside of the image in one dimension.
 
         For each kernel row (column), only the first few and the last few positions do: two
@@ -319,31 +260,6 @@ class LineBuffer(wiring.Component):
             at = counters[tap].value == k if tap in counters else Const(1)
             outside = outside | (at & here)
         return outside
-
-    def _memory(self, m: Module, accept: Value, waddr: Value, raddr: Value) -> Value:
-        """Storage with one write port and one read port of a cycle; return the word read."""
-        word = Value.cast(self.i.payload)
-        if self.capacity == 1:
-            held = Signal(self.width, reset_less=True)
-            data = Signal(self.width, reset_less=True)
-            m.d.sync += data.eq(held)
-            with m.If(accept):
-                m.d.sync += held.eq(word)
-            return data
-        m.submodules.ram = ram = Memory(
-            shape=self.width, depth=self.capacity, init=[], attrs={"ram_style": self.memory}
-        )
-        write = ram.write_port()
-        read = ram.read_port()
-        m.d.comb += [
-            write.en.eq(accept),
-            write.addr.eq(waddr),
-            write.data.eq(word),
-            read.addr.eq(raddr),
-            # Saves power in block RAM; a wide LUT memory is better off without the fan-out.
-            read.en.eq(self.step if self.memory == "block" else 1),
-        ]
-        return read.data
 
     def _output(self, m: Module, data: Value, padding: Value, group_end: Value) -> None:
         """Delay the flags along with the memory, replace padding."""

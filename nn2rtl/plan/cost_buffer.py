@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nn2rtl.plan.cost_parts import Area, bits_for, block_ram, carries, lut_ram
 from nn2rtl.primitives.geometry import WindowGeometry
-from nn2rtl.primitives.line_buffer import line_buffer_memory
+from nn2rtl.primitives.ring import ring_memory
 
 
 class Facts(NamedTuple):
@@ -154,6 +154,6 @@ def line_buffer(buffer: Buffer, capacity: int, width: int) -> Area:
     """
     lut, ff, carry = _control(buffer, capacity)
     padding = width if buffer.padded else 0
-    if line_buffer_memory(capacity, width) == "block":
+    if ring_memory(capacity, width) == "block":
         return Area(lut + padding, ff, carry=carry) + block_ram(capacity, width)
     return Area(lut + padding + lut_ram(capacity, width), ff + width, carry=carry)

@@ -8,7 +8,8 @@ from amaranth.hdl import ResetInserter, Signal, Value
 from amaranth.sim import Simulator
 
 from nn2rtl.primitives.geometry import WindowGeometry
-from nn2rtl.primitives.line_buffer import LineBuffer, line_buffer_memory, merge_loops
+from nn2rtl.primitives.line_buffer import LineBuffer, merge_loops
+from nn2rtl.primitives.ring import ring_memory
 
 WIDTH = 12
 
@@ -185,12 +186,12 @@ def test_merged_loops():
 
 
 def test_memory_choice():
-    assert line_buffer_memory(64, 100) == "distributed"
-    assert line_buffer_memory(128, 8) == "distributed"
-    assert line_buffer_memory(128, 9) == "block"
-    assert line_buffer_memory(2, 9, "block") == "block"
+    assert ring_memory(64, 100) == "distributed"
+    assert ring_memory(128, 8) == "distributed"
+    assert ring_memory(128, 9) == "block"
+    assert ring_memory(2, 9, "block") == "block"
     with pytest.raises(ValueError, match="memory"):
-        line_buffer_memory(2, 9, "bram")
+        ring_memory(2, 9, "bram")
 
 
 @pytest.mark.parametrize(("capacity", "pad_word"), [(3, 0), (8, 0), (32, 1 << WIDTH), (0, 0)])
