@@ -37,6 +37,18 @@ def raster_position(shape: tuple[int, ...]) -> IntArray:
     return np.arange(prod(shape), dtype=np.int64).reshape(shape)
 
 
+def natural_position(shape: tuple[int, ...], *, channels_first: bool) -> IntArray:
+    """Stream positions in one of a tensor's two natural orders; a vector has only one."""
+    if channels_first and len(shape) > 1:
+        return channels_first_position(shape)
+    return raster_position(shape)
+
+
+def is_permutation(position: IntArray, size: int) -> bool:
+    """Whether each of the stream's `size` elements is at one place of the tensor."""
+    return position.size == size and np.unique(position).size == size
+
+
 def stream_shape(shape: tuple[int, ...], *, channels_first: bool) -> tuple[int, int, int]:
     """(height, width, channels) of a tensor that is streamed in one of its two natural orders.
 

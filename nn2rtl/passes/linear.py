@@ -43,7 +43,9 @@ def matmul(state: Lowering, node: ModelNode, op: model.MatMul, value: Value) -> 
     weight = integer_weight(node, op.weight, output_axis=1)
     integers = weight.values.T  # [outputs, inputs]
     shape = value.position.shape
-    if value.position.size == shape[-1]:  # one row: the weights follow the order of the stream
+    _, tensor = state.integers(node, value)
+    if shape[-1] == tensor.size and layout.is_permutation(value.position, tensor.size):
+        # One row: the weights follow the order of the stream.
         integers = integers[:, layout.invert(value.position)]
         value = state.reshaped(node, value, (1, 1, shape[-1]))
     else:

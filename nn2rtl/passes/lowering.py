@@ -15,7 +15,6 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
 from nn2rtl.ir.graph import Node
 from nn2rtl.ir.types import ExactArray, IntArray, IntTensor, IntType, QuantizedConstant
-from nn2rtl.passes import layout
 
 MAX_ACCUMULATOR_WIDTH = 48  # of the DSP48E1's accumulator, and safely inside int64
 
@@ -45,7 +44,7 @@ class Value:
         Node of the integer graph; None for the real input ahead of its quantizer.
     position : int64 array
         Stream position of each element of the model tensor (of the model tensor's shape); behind
-        a softmax or argmax, of their operand.
+        a softmax or argmax, of their operand. Elements of the stream may be left out or repeated.
     chain : Chain
         From the integers to the model's numbers, for each channel of the integer tensor.
     softmax_axis, argmax_axis : int or None
@@ -199,18 +198,22 @@ class Lowering:
         if array.size == 1:
             return (Fraction(array.ravel()[0]),)
         flat = np.broadcast_to(array, value.position.shape).ravel()
-        stream = flat[layout.invert(value.position)]
         channels = (
-            value.position.size if value.name is None else self.result.types[value.name].channels
+            self.values[self.input_name].position.size
+            if value.name is None
+            else self.result.types[value.name].channels
         )
-        rows = stream.reshape(-1, channels)
-        if not all((row == rows[0]).all() for row in rows[1:]):
+        channel_of = value.position.ravel() % channels
+        element_of = np.zeros(channels, dtype=np.int64)
+        element_of[channel_of] = np.arange(len(flat))
+        entries = flat[element_of]  # of channels that the tensor leaves out, any
+        if not (entries[channel_of] == flat).all():
             raise UnsupportedError(
                 "its constant differs from position to position",
                 node=node.source,
                 remedy="use one constant for each channel, or one for the tensor",
             )
-        return tuple(rows[0])
+        return tuple(entries)
 
     def reshaped(self, node: ModelNode, value: Value, shape: tuple[int, int, int]) -> Value:
         """The operand under another shape of its stream."""

@@ -1,7 +1,8 @@
 """Lowering of what moves elements: reshapes, transposes, gathers, padding, concatenation.
 
-Rearrangements are only noted (`Value.position`) until a layer needs its operand in a certain
-order; what drops, repeats or adds elements becomes a `Gather` at once.
+What rearranges, drops or repeats elements is only noted (`Value.position`) until a layer needs its
+operand in a certain order: functions of single elements do not care. Padding adds elements, so it
+becomes a `Gather` at once.
 """
 
 from __future__ import annotations
@@ -81,15 +82,32 @@ def _gathered(
     return replace(value, name=name, position=position, chain=chain)
 
 
-def _is_channels_first(state: Lowering, value: Value) -> bool:
-    """Which of the two natural orders of its axes a value is streamed in, or nearer to."""
+def settled(state: Lowering, node: ModelNode, value: Value) -> Value:
+    """The operand as a stream that has each of its elements once, in a natural order."""
+    _, tensor = state.integers(node, value)
+    if layout.is_permutation(value.position, tensor.size):
+        return value
+    return _natural(state, node, value, _is_channels_first(state, value))
+
+
+def _natural(state: Lowering, node: ModelNode, value: Value, channels_first: bool) -> Value:
     shape = value.position.shape
-    if not np.array_equal(value.position, layout.channels_first_position(shape)):
+    position = layout.natural_position(shape, channels_first=channels_first)
+    stream = layout.stream_shape(shape, channels_first=channels_first)
+    return arranged(state, node, value, position, stream)
+
+
+def _is_channels_first(state: Lowering, value: Value) -> bool:
+    """Whether the first axis, rather than the last, runs fastest in the stream."""
+    position = value.position
+    if position.ndim < 2:
         return False
-    if not np.array_equal(value.position, layout.raster_position(shape)):
-        return True
-    tensor = state.result.types[value.name] if value.name else None
-    return tensor is not None and tensor.shape == layout.stream_shape(shape, channels_first=True)
+    first = np.abs(np.diff(position, axis=0))
+    last = np.abs(np.diff(position, axis=-1))
+    if not first.size or not last.size:
+        return bool(first.size) or not last.size
+    apart = float(np.median(first)), float(np.median(last))
+    return apart[0] < apart[1]
 
 
 def reshape(state: Lowering, node: ModelNode, op: model.Reshape, value: Value) -> Value:
@@ -97,7 +115,9 @@ def reshape(state: Lowering, node: ModelNode, op: model.Reshape, value: Value) -
         return value
     shape = state.graph.types[node.name].shape
     if value.name is not None and len(shape) == 1:
-        value = state.reshaped(node, value, (1, 1, shape[0]))
+        _, tensor = state.integers(node, value)
+        if layout.is_permutation(value.position, tensor.size):
+            value = state.reshaped(node, value, (1, 1, shape[0]))
     return replace(value, position=value.position.reshape(shape))
 
 
@@ -106,7 +126,7 @@ def transpose(state: Lowering, node: ModelNode, op: model.Transpose, value: Valu
 
 
 def gather(state: Lowering, node: ModelNode, op: model.Gather, value: Value) -> Value:
-    return _selected(state, node, value, op.index, 0)
+    return replace(value, position=value.position.ravel()[op.index])
 
 
 def pad(state: Lowering, node: ModelNode, op: model.Pad, value: Value) -> Value:
@@ -116,35 +136,19 @@ def pad(state: Lowering, node: ModelNode, op: model.Pad, value: Value) -> Value:
     margins = [(op.pads[axis], op.pads[axis + rank]) for axis in range(rank)]
     index = np.pad(layout.raster_position(shape), margins, constant_values=-1)
     fill = state.constant(node, value, op.fill, f"padding with {op.fill}")
-    return _selected(state, node, value, index, fill)
-
-
-def _selected(
-    state: Lowering, node: ModelNode, value: Value, index: IntArray, fill: int
-) -> Value:
-    """Elements of the flattened model tensor, -1 for `fill`; without hardware if all move once."""
-    flat = value.position.ravel()
-    moved: IntArray = np.where(index >= 0, flat[index], -1)
-    if np.array_equal(np.sort(moved.ravel()), np.arange(flat.size)):
-        return replace(value, position=moved)
-    shape = index.shape
-    first = _is_channels_first(state, value) and len(shape) > 1
-    position = layout.channels_first_position(shape) if first else layout.raster_position(shape)
+    moved = np.where(index >= 0, value.position.ravel()[index], -1)
+    first = _is_channels_first(state, value)
+    position = layout.natural_position(index.shape, channels_first=first)
     order = np.empty(moved.size, dtype=np.int64)
     order[position.ravel()] = moved.ravel()
-    stream = layout.stream_shape(shape, channels_first=first)
+    stream = layout.stream_shape(index.shape, channels_first=first)
     return _gathered(state, node, value, order, position, stream, fill)
 
 
 def concat(state: Lowering, node: ModelNode, op: model.Concat, *values: Value) -> Value:
     shape = state.graph.types[node.name].shape
-    parts = []
-    first = _is_channels_first(state, values[0]) and len(shape) > 1
-    for value in values:
-        own = value.position.shape
-        position = layout.channels_first_position(own) if first else layout.raster_position(own)
-        stream = layout.stream_shape(own, channels_first=first)
-        parts.append(arranged(state, node, value, position, stream))
+    first = _is_channels_first(state, values[0])
+    parts = [_natural(state, node, value, first) for value in values]
     axis = _stream_axis(node, op.axis, len(shape), first)
     tensors = [state.integers(node, part)[1] for part in parts]
     chain = _joined_chain(state, node, parts, [t.channels for t in tensors], axis)
@@ -152,8 +156,7 @@ def concat(state: Lowering, node: ModelNode, op: model.Concat, *values: Value) -
     names = tuple(state.integers(node, part)[0] for part in parts)
     result = IntTensor(layout.stream_shape(shape, channels_first=first), kind)
     name = state.append(node.name, ig.Concat(axis), names, result, node.source)
-    position = layout.channels_first_position(shape) if first else layout.raster_position(shape)
-    return Value(name, position, chain)
+    return Value(name, layout.natural_position(shape, channels_first=first), chain)
 
 
 def _stream_axis(node: ModelNode, axis: int, rank: int, channels_first: bool) -> int:

@@ -11,6 +11,7 @@ from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
 from nn2rtl.ir.types import IntTensor, IntType
+from nn2rtl.passes import order
 from nn2rtl.passes.lowering import Lowering, ModelNode, Value
 
 
@@ -51,11 +52,9 @@ def finish(state: Lowering, name: str) -> None:
     """Record the output and its meaning."""
     value = state.values[name]
     node = state.graph[name]
+    if not value.index:
+        value = order.settled(state, node, value)
     out, tensor = state.integers(node, value)
-    if not value.index and np.unique(value.position).size != tensor.size:
-        raise UnsupportedError(
-            "the output leaves out or repeats elements", node=node.source, remedy="output them once"
-        )
     repeats = tensor.size // tensor.channels
     state.result.outputs = [out]
     state.result.output = ig.OutputSpec(

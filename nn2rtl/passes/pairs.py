@@ -14,7 +14,7 @@ from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
 from nn2rtl.ir.types import IntTensor, IntType
-from nn2rtl.passes import layout, order
+from nn2rtl.passes import order
 from nn2rtl.passes.lowering import Lowering, ModelNode, Value
 
 
@@ -93,13 +93,11 @@ def _aligned(
     same = np.array_equal(left.position, right.position)
     if left.name is None and right.name is None and same:
         return left, right
-    if not same:
-        shape = left.position.shape
-        first = not np.array_equal(left.position, layout.raster_position(shape))
-        if first and not np.array_equal(left.position, layout.channels_first_position(shape)):
-            left = order.spatial(state, node, left) if len(shape) > 1 else left
-        stream = layout.stream_shape(shape, channels_first=first)
-        right = order.arranged(state, node, right, left.position, stream)
+    sizes = [state.integers(node, value)[1].size for value in (left, right)]
+    if not same or sizes[0] != sizes[1]:
+        left = order.settled(state, node, left)
+        _, tensor = state.integers(node, left)
+        right = order.arranged(state, node, right, left.position, tensor.shape)
     shapes = [state.integers(node, value)[1].shape for value in (left, right)]
     shape_of_both = min(shapes, key=lambda shape: shape[2])
     return (

@@ -134,7 +134,10 @@ def _transposed_convolution(
         )
     weight, taps = _subpixel_weight(op)
     channels, phases = shape[0], int(np.prod(op.strides))
-    bias = None if op.bias is None else np.repeat(op.bias, phases)
+    per_group = channels // op.groups
+    bias = None
+    if op.bias is not None:
+        bias = np.repeat(op.bias.reshape(op.groups, 1, per_group), phases, axis=1).ravel()
     margin = tuple((t - 1) * d for t, d in zip(taps, op.dilations, strict=True))
     convolution = model.Conv(
         weight, bias, (1,) * rank, margin * 2, op.dilations, op.groups
@@ -142,12 +145,12 @@ def _transposed_convolution(
     positions = tuple(n + m for n, m in zip(operand[1:], margin, strict=True))
     name = graph.append(node, convolution, inputs, (channels * phases, *positions))
     if phases > 1:
-        # Channel c * phases + phase: position p of phase r is position p * stride + r.
-        apart = (channels, *op.strides, *positions)
+        # Channels are [group, phases, output]; position p of phase r is position p * stride + r.
+        apart = (op.groups, *op.strides, per_group, *positions)
         name = graph.append(node, model.Reshape(), (name,), apart)
-        axes = [0]
+        axes = [0, 1 + rank]
         for axis in range(rank):
-            axes += [1 + rank + axis, 1 + axis]
+            axes += [2 + rank + axis, 1 + axis]
         mixed = tuple(apart[axis] for axis in axes)
         name = graph.append(node, model.Transpose(tuple(axes)), (name,), mixed)
     full = tuple(p * s for p, s in zip(positions, op.strides, strict=True))
@@ -199,11 +202,11 @@ def _subpixel_weight(op: model.ConvTranspose) -> tuple[QuantizedConstant, tuple[
     values = values.reshape(groups, inputs, outputs, *split)
     tap_axes = [3 + 2 * a for a in range(rank)]
     phase_axes = [4 + 2 * a for a in range(rank)]
-    values = values.transpose(0, 2, *phase_axes, 1, *tap_axes)
+    values = values.transpose(0, *phase_axes, 2, 1, *tap_axes)
     phases = int(np.prod(op.strides))
     values = values.reshape(groups * outputs * phases, inputs, *taps)
     values = np.flip(values, tuple(range(2, 2 + rank)))
-    channel_scale: ExactArray = np.repeat(np.tile(per_output[0, :, 0], groups), phases)
+    channel_scale: ExactArray = np.tile(per_output[0, :, 0], groups * phases)
     zeros = exact_array(np.zeros((1,) * (2 + rank), dtype=np.int64))
     low, high = int(min(values.min(), 0)), int(max(values.max(), 0))
     return (
