@@ -97,11 +97,15 @@ class NodeContext:
         return result
 
     def tensor_attribute(self, name: str) -> Array:
+        """The numbers of an attribute that is a constant tensor."""
+        return self.constant_attribute(name).values
+
+    def constant_attribute(self, name: str) -> Constant:
         """An attribute that is a constant tensor."""
         value = self.node.attributes.get(name)
         if not isinstance(value, SourceTensor):
             raise self._wrong_type(name, value, "a tensor")
-        return value.load()
+        return Constant(value.load(), value.integers)
 
     def _wrong_type(self, name: str, value: AttributeValue | None, wanted: str) -> ModelError:
         given = "absent" if value is None else f"{str(value)[:60]!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from nn2rtl.errors import ModelError, UnsupportedError
+from nn2rtl.frontend.affine_quantization import MAX_BITS
 from nn2rtl.frontend.context import MAX_TENSOR, NodeContext
 from nn2rtl.frontend.order import needed_nodes
 from nn2rtl.frontend.refusals import refusal
@@ -12,15 +13,18 @@ from nn2rtl.frontend.registry import find
 from nn2rtl.frontend.source import SourceInput, SourceModel, SourceNode
 from nn2rtl.frontend.values import Constant, Tensor, Value
 from nn2rtl.ir.graph import Graph
-from nn2rtl.ir.model import Input, ModelGraph
-from nn2rtl.ir.types import RealType
+from nn2rtl.ir.model import Input, ModelGraph, Quantize
+from nn2rtl.ir.types import RealType, exact_array
 
 _OPERATOR_MODULES = (
     "constant_nodes",
     "elementwise",
+    "integer_operators",
     "layout",
     "linear",
     "pooling",
+    "qdq",
+    "qlinear",
     "qonnx",
     "tail",
 )
@@ -52,13 +56,12 @@ def import_model(model: SourceModel) -> ModelGraph:
     graph: ModelGraph = Graph(model.name)
     values: dict[str, Value | None] = {}
     entry = _used_input(model, nodes)
-    shape = _sample_shape(entry)
-    graph.append(entry.name, Input(), (), RealType(shape))
-    values[entry.name] = Tensor(entry.name, shape)
+    given = _start(entry, graph)
+    values[entry.name] = given
     for node in nodes:
         _import_node(node, model, graph, values)
     result = values.get(model.outputs[0])
-    if isinstance(result, Tensor) and result.name == entry.name:
+    if isinstance(result, Tensor) and result.name == given.name:
         raise ModelError(f"output {model.outputs[0]!r} is the input itself: nothing to compute")
     if result is None and model.outputs[0] in values:
         raise UnsupportedError(
@@ -71,6 +74,7 @@ def import_model(model: SourceModel) -> ModelGraph:
             f"output {model.outputs[0]!r} is not computed from the network's input",
             remedy="check which tensor is the output",
         )
+    _drop_unread(graph, result.name)
     graph.outputs = [result.name]
     graph.output_names = [model.outputs[0]]
     return graph
@@ -92,6 +96,29 @@ def _used_input(model: SourceModel, nodes: list[SourceNode]) -> SourceInput:
 def _listed(names: object) -> str:
     items = [str(name) for name in names]  # type: ignore[attr-defined]
     return ", ".join(items[:4]) + (", ..." if len(items) > 4 else "")
+
+
+def _start(entry: SourceInput, graph: ModelGraph) -> Tensor:
+    """The network's input; one of narrow integers is quantized as it comes."""
+    kind = RealType(_sample_shape(entry))
+    name = graph.append(entry.name, Input(), (), kind)
+    span = entry.integers
+    if span is not None and span.width <= MAX_BITS:
+        op = Quantize(exact_array(1), exact_array(0), span.low, span.high)
+        name = graph.append(entry.name, op, (name,), kind, entry.name)
+    return Tensor(name, kind.shape)
+
+
+def _drop_unread(graph: ModelGraph, output: str) -> None:
+    """Drop the nodes that the output does not depend on, other than the input."""
+    needed, pending = {next(iter(graph.nodes))}, [output]
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            pending += graph[name].inputs
+    graph.nodes = {name: node for name, node in graph.nodes.items() if name in needed}
+    graph.types = {name: kind for name, kind in graph.types.items() if name in needed}
 
 
 def _sample_shape(entry: SourceInput) -> tuple[int, ...]:
@@ -139,7 +166,8 @@ def _operand(
     if not name:
         return None
     if name not in values:
-        values[name] = Constant(model.initializers[name].load())
+        initializer = model.initializers[name]
+        values[name] = Constant(initializer.load(), initializer.integers)
     value = values[name]
     if value is None:
         raise UnsupportedError(

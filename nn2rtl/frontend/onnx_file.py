@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from nn2rtl.errors import ModelError, Nn2RtlError, UnsupportedError
-from nn2rtl.frontend.onnx_tensors import ExternalData, decode_tensor, numeric_type
+from nn2rtl.frontend.onnx_tensors import ExternalData, decode_tensor, integer_type, numeric_type
 from nn2rtl.frontend.source import (
     Array,
     AttributeValue,
@@ -18,7 +18,7 @@ from nn2rtl.frontend.source import (
     SourceTensor,
 )
 
-_OPSETS = range(7, 23)
+_OPSETS = range(7, 24)
 _STANDARD = ("", "ai.onnx")
 _DAMAGED = "check that it is an ONNX file and complete; export or download it again"
 
@@ -38,7 +38,7 @@ def read_onnx(data: bytes, path: Path) -> SourceModel:
     ModelError
         If it is not an ONNX model.
     UnsupportedError
-        If its opset is not one of 7 to 22.
+        If its opset is not one of 7 to 23.
     """
     # protobuf raises various exceptions, some of them only when a field is read (strings are
     # decoded late), so all of the conversion stands at the library's border.
@@ -98,7 +98,7 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
             for d in tensor.shape.dim
         )
     is_number = numeric_type(tensor.elem_type) and tensor.elem_type != onnx.TensorProto.BOOL
-    return SourceInput(_text(value.name), shape, is_number)
+    return SourceInput(_text(value.name), shape, is_number, integer_type(tensor.elem_type))
 
 
 def _node(node: onnx.NodeProto, external: ExternalData) -> SourceNode:
@@ -122,7 +122,7 @@ def _tensor(tensor: onnx.TensorProto, label: str, external: ExternalData) -> Sou
         except Exception as error:  # protobuf decodes lazily, see above
             raise ModelError(f"tensor {label!r} cannot be read: {error}", remedy=_DAMAGED) from None
 
-    return SourceTensor(label, load)
+    return SourceTensor(label, load, integer_type(tensor.data_type))
 
 
 def _attribute(

@@ -11,6 +11,7 @@ import onnx
 
 from nn2rtl.errors import ModelError, UnsupportedError
 from nn2rtl.frontend.source import Array
+from nn2rtl.ir.types import IntType
 
 _MAX_BYTES = 1 << 28  # of one tensor
 _MAX_EXTERNAL = 1 << 30  # of all external data
@@ -31,6 +32,15 @@ _TYPES: dict[int, tuple[str, str]] = {
     onnx.TensorProto.UINT32: ("<u4", "uint64_data"),
     onnx.TensorProto.UINT64: ("<u8", "uint64_data"),
     onnx.TensorProto.BOOL: ("?", "int32_data"),
+}
+
+# Element types of less than a byte, several in each: (bits, signed). By number, since older
+# versions of the library do not have all names.
+_PACKED: dict[int, tuple[int, bool]] = {
+    21: (4, False),  # UINT4
+    22: (4, True),  # INT4
+    25: (2, False),  # UINT2
+    26: (2, True),  # INT2
 }
 
 
@@ -97,13 +107,33 @@ class ExternalData:
 
 def numeric_type(element_type: int) -> bool:
     """Whether tensors of this ONNX element type can be read."""
-    return element_type in _TYPES
+    return element_type in _TYPES or element_type in _PACKED
+
+
+def integer_type(element_type: int) -> IntType | None:
+    """Range of the integers of this ONNX element type; None for another type."""
+    if element_type in _PACKED:
+        return IntType.of_width(*_PACKED[element_type])
+    if element_type not in _TYPES:
+        return None
+    dtype = np.dtype(_TYPES[element_type][0])
+    if dtype.kind not in "iu" or element_type == _BFLOAT16:
+        return None
+    return IntType.of_width(8 * dtype.itemsize, dtype.kind == "i")
+
+
+def type_name(element_type: int) -> str:
+    """Name of an ONNX element type."""
+    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    return str(names.get(element_type, element_type))
 
 
 def numpy_type(element_type: int) -> np.dtype[np.generic] | None:
     """The numpy type that holds elements of this ONNX type, or None."""
     if element_type == _BFLOAT16:
         return np.dtype("<f4")
+    if element_type in _PACKED:
+        return np.dtype("i1" if _PACKED[element_type][1] else "u1")
     return np.dtype(_TYPES[element_type][0]) if element_type in _TYPES else None
 
 
@@ -127,28 +157,60 @@ def decode_tensor(tensor: onnx.TensorProto, label: str, external: ExternalData) 
         If the element type is not a common number.
     """
     shape = _shape(tensor, label)
+    if tensor.data_type in _PACKED:
+        return _unpacked(tensor, label, external, shape)
     kind = _TYPES.get(tensor.data_type)
     if kind is None:
         raise UnsupportedError(
-            f"tensor {label!r} has element type {_type_name(tensor.data_type)}",
+            f"tensor {label!r} has element type {type_name(tensor.data_type)}",
             remedy="use float, integer or bool tensors",
         )
     dtype, field = np.dtype(kind[0]), kind[1]
     count = prod(shape)
     if count * dtype.itemsize > _MAX_BYTES:
         raise UnsupportedError(f"tensor {label!r} of shape {list(shape)} is larger than 256 MiB")
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        data = external.read(tensor, label, count * dtype.itemsize)
+    data = _bytes(tensor, label, external, count * dtype.itemsize)
+    if data is not None:
         values: Array = np.frombuffer(data, dtype)
-    elif tensor.HasField("raw_data"):
-        if len(tensor.raw_data) != count * dtype.itemsize:
-            raise _wrong_length(label, shape, len(tensor.raw_data), "bytes")
-        values = np.frombuffer(tensor.raw_data, dtype)
     else:
-        values = _typed(getattr(tensor, field), label, shape, tensor.data_type, dtype)
+        values = _typed(tensor, field, label, count, dtype)
     if tensor.data_type == _BFLOAT16:
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.reshape(shape)
+
+
+def _bytes(
+    tensor: onnx.TensorProto, label: str, external: ExternalData, size: int
+) -> bytes | None:
+    """The data of a tensor of `size` bytes; None if it is in a field for its type."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return external.read(tensor, label, size)
+    if not tensor.HasField("raw_data"):
+        return None
+    if len(tensor.raw_data) != size:
+        raise _wrong_length(label, tensor, len(tensor.raw_data), "bytes")
+    return bytes(tensor.raw_data)
+
+
+def _unpacked(
+    tensor: onnx.TensorProto, label: str, external: ExternalData, shape: tuple[int, ...]
+) -> Array:
+    """Elements of less than a byte: the first in the lowest bits."""
+    bits, signed = _PACKED[tensor.data_type]
+    count = prod(shape)
+    size = -(-count * bits // 8)
+    if count > _MAX_BYTES:
+        raise UnsupportedError(f"tensor {label!r} of shape {list(shape)} is larger than 256 MiB")
+    data = _bytes(tensor, label, external, size)
+    if data is None:
+        packed = _typed(tensor, "int32_data", label, size, np.dtype("u1"))
+    else:
+        packed = np.frombuffer(data, np.uint8)
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    values = ((packed[:, None] >> shifts) & ((1 << bits) - 1)).ravel()[:count].astype(np.int8)
+    if signed:
+        values = values - ((values >> (bits - 1)) << bits).astype(np.int8)
+    return values.reshape(shape).astype(np.int8 if signed else np.uint8)
 
 
 def _shape(tensor: onnx.TensorProto, label: str) -> tuple[int, ...]:
@@ -162,17 +224,14 @@ def _shape(tensor: onnx.TensorProto, label: str) -> tuple[int, ...]:
 
 
 def _typed(
-    field: object,
-    label: str,
-    shape: tuple[int, ...],
-    element_type: int,
-    dtype: np.dtype[np.generic],
+    tensor: onnx.TensorProto, field: str, label: str, wanted: int, dtype: np.dtype[np.generic]
 ) -> Array:
-    count = len(field)  # type: ignore[arg-type]
-    if count != prod(shape):
-        raise _wrong_length(label, shape, count, "values")
-    values = np.array(field) if count else np.zeros(0, dtype)
-    if element_type in (onnx.TensorProto.FLOAT16, _BFLOAT16):
+    """The values in a field for the tensor's type, `wanted` of them."""
+    data = getattr(tensor, field)
+    if len(data) != wanted:
+        raise _wrong_length(label, tensor, len(data), "values")
+    values = np.array(data) if wanted else np.zeros(0, dtype)
+    if tensor.data_type in (onnx.TensorProto.FLOAT16, _BFLOAT16):
         return values.astype(np.uint16).view(dtype)
     result: Array = values.astype(dtype)
     if dtype.kind in "iub" and not np.array_equal(result, values):
@@ -180,13 +239,8 @@ def _typed(
     return result
 
 
-def _type_name(element_type: int) -> str:
-    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
-    return str(names.get(element_type, element_type))
-
-
-def _wrong_length(label: str, shape: tuple[int, ...], count: int, unit: str) -> ModelError:
+def _wrong_length(label: str, tensor: onnx.TensorProto, count: int, unit: str) -> ModelError:
     return ModelError(
-        f"tensor {label!r} of shape {list(shape)} comes with {count} {unit}",
+        f"tensor {label!r} of shape {list(tensor.dims)} comes with {count} {unit}",
         remedy="the file is damaged: export it again",
     )

@@ -10,11 +10,6 @@ _TABLE = "docs/operators.md lists the supported operators"
 _QONNX = "export the network as QONNX (Brevitas export_qonnx, or qonnx from QKeras)"
 
 _LATER = {
-    "QuantizeLinear": "ONNX QDQ",
-    "DequantizeLinear": "ONNX QDQ",
-    "DynamicQuantizeLinear": "dynamic quantization",
-    "ConvInteger": "integer operators",
-    "MatMulInteger": "integer operators",
     "MultiThreshold": "FINN's MultiThreshold",
     "RequantShift": "RequantShift",
     "FloatQuant": "minifloat quantization (FloatQuant)",
@@ -34,8 +29,11 @@ def refusal(node: SourceNode) -> UnsupportedError:
     elif domain.endswith("channels_last"):
         reason = f"channels-last variant {op} of domain {domain!r} is not supported"
         remedy = "export the network channels first, before qonnx's channels-last conversion"
-    elif op in _LATER or op.startswith("QLinear"):
-        dialect = _LATER.get(op, "QLinear operators")
+    elif op == "DynamicQuantizeLinear":
+        reason = "dynamic quantization is not supported: its scales depend on the data"
+        remedy = "quantize statically, with calibration data"
+    elif op in _LATER:
+        dialect = _LATER[op]
         reason, remedy = f"{dialect} is not supported yet (operator {op})", _QONNX
         if op == "FloatQuant":
             remedy = "quantize to integers (Quant or IntQuant)"

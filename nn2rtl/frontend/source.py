@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nn2rtl.ir.types import IntType
+
 Array: TypeAlias = npt.NDArray[Any]
 
 
@@ -22,10 +24,13 @@ class SourceTensor:
         Name in the file.
     load : callable
         Decodes and checks the data; raises ModelError.
+    integers : IntType or None
+        Range of the element type; None unless it is an integer type.
     """
 
     name: str
     load: Callable[[], Array]
+    integers: IntType | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,14 @@ class SourceInput:
         Sizes with the batch dimension, None where dynamic; None if the file states no shape.
     numeric : bool
         Whether it is a tensor of real numbers.
+    integers : IntType or None
+        Range of the element type; None unless it is an integer type.
     """
 
     name: str
     shape: tuple[int | None, ...] | None
     numeric: bool
+    integers: IntType | None = None
 
 
 @dataclass(frozen=True)

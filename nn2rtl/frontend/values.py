@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nn2rtl.frontend.source import Array
-from nn2rtl.ir.types import QuantizedConstant
+from nn2rtl.ir.types import IntType, QuantizedConstant
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,12 @@ class Constant:
     ----------
     values : array
         Floats, integers or booleans as in the file, or Fractions when computed.
+    integers : IntType or None
+        Range of the element type, where it has fewer bits than that of `values`.
     """
 
     values: Array
+    integers: IntType | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

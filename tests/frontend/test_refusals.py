@@ -59,8 +59,7 @@ UNSUPPORTED = {
     "recurrent": ([n("LSTM")], {}, FLAT, "recurrent operator LSTM"),
     "control flow": ([n("If")], {}, FLAT, "control flow .If."),
     "float quant": ([n("FloatQuant")], {}, FLAT, "minifloat.*not supported yet"),
-    "qdq": ([n("QuantizeLinear")], {}, FLAT, "QDQ is not supported yet.*QONNX"),
-    "qlinear": ([n("QLinearConv")], {}, FLAT, "not supported yet .operator QLinearConv.; export"),
+    "dynamic": ([n("DynamicQuantizeLinear")], {}, FLAT, "scales depend on the data.*statically"),
     "multithreshold": ([n("MultiThreshold")], {}, FLAT, "MultiThreshold.*not supported yet"),
     "requantshift": ([n("RequantShift")], {}, FLAT, "RequantShift.*not supported yet"),
     "operator behind softmax": (
@@ -218,9 +217,9 @@ def test_several_inputs_and_outputs(imported):
         imported([n("Relu"), n("Tanh", "x", "z")], outputs=("y", "z"))
 
 
-@pytest.mark.parametrize("opset", [6, 23])
+@pytest.mark.parametrize("opset", [6, 24])
 def test_opset(imported, opset):
-    with pytest.raises(UnsupportedError, match=f"opset {opset} .*from 7 to 22"):
+    with pytest.raises(UnsupportedError, match=f"opset {opset} .*from 7 to 23"):
         imported([n("Relu")], opset=opset)
 
 
