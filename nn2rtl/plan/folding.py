@@ -127,23 +127,28 @@ def _wanted_pairs(layer: Layer, op: ig.Conv, wanted: LayerOptions) -> list[tuple
         If they do not keep to the groups, naming the nearest that do.
     """
     every = conv_pairs(op)
+    given = wanted.pe, wanted.simd
     pairs = [
-        (pe, simd) for pe, simd in every if wanted.pe in (None, pe) and wanted.simd in (None, simd)
+        pair for pair in every
+        if all(want in (None, value) for want, value in zip(given, pair, strict=True))
     ]
     if pairs:
         return pairs
 
     def distance(pair: tuple[int, int]) -> int:
-        return abs(pair[0] - (wanted.pe or pair[0])) + abs(pair[1] - (wanted.simd or pair[1]))
+        return sum(abs(v - want) for v, want in zip(pair, given, strict=True) if want)
 
-    pe, simd = min(every, key=lambda pair: (distance(pair), pair))
-    given = [f"pe {wanted.pe}"] * bool(wanted.pe) + [f"simd {wanted.simd}"] * bool(wanted.simd)
+    def named(pair: tuple[int | None, int | None]) -> str:
+        texts = (f"pe {pair[0]}", f"simd {pair[1]}")
+        return " and ".join(text for text, want in zip(texts, given, strict=True) if want)
+
+    best = min(every, key=lambda pair: (distance(pair), pair))
     raise OptionsError(
-        f"{' and '.join(given)} {'do' if given[1:] else 'does'} not keep to its {op.groups} groups "
-        f"of {op.weight.shape[3]} inputs and {op.weight.shape[0] // op.groups} outputs",
+        f"{named(given)} cannot keep to its {op.groups} groups of "
+        f"{op.weight.shape[3]} inputs and {op.weight.shape[0] // op.groups} outputs",
         node=layer.node.name,
-        remedy=f"the nearest that do are pe {pe} and simd {simd}: both within a group, or both as "
-        "many whole groups",
+        remedy=f"the nearest that can is {named(best)}: pe and simd divide the channels of one "
+        "group, or make the same number of whole groups",
     )
 
 
