@@ -151,8 +151,11 @@ def input_meaning(spec: ig.InputSpec) -> str:
     if isinstance(spec.quantizer, fn.SignQuantizer):
         return f"{prefix}1 where x >= 0, else 0"
     q = spec.quantizer
+    if isinstance(q, fn.StepQuantizer):
+        return f"{prefix}the number of {q.high} thresholds that it reaches"
     zero = "" if not any(q.zero_point) else f" + {_values(q.zero_point)}"
-    return f"{prefix}round(x / {_values(q.scale)}{zero}) clipped to {q.low}..{q.high}"
+    inner = f"{zero})" if not q.zero_after else f"){zero}"
+    return f"{prefix}round(x / {_values(q.scale)}{inner} clipped to {q.low}..{q.high}"
 
 
 def output_meaning(spec: ig.OutputSpec) -> str:
@@ -168,14 +171,20 @@ def output_meaning(spec: ig.OutputSpec) -> str:
 
 
 def _chain(chain: fn.Chain) -> str:
-    words = []
-    for step in chain:
-        if isinstance(step, fn.AffineStep):
-            offset = "" if not any(step.offset) else f" + {_values(step.offset)}"
-            words.append(f"{_values(step.scale)} × x{offset}")
-        else:
-            words.append(step.function.value)
-    return ", then ".join(words)
+    return ", then ".join(map(_step, chain))
+
+
+def _step(step: fn.Step) -> str:
+    if isinstance(step, fn.AffineStep):
+        offset = "" if not any(step.offset) else f" + {_values(step.offset)}"
+        return f"{_values(step.scale)} × x{offset}"
+    if isinstance(step, fn.FunctionStep):
+        parameter = "" if not any(step.parameter) else f" ({_values(step.parameter)})"
+        return f"{step.function.value}{parameter}"
+    if isinstance(step, fn.RoundStep):
+        return f"rounded {step.rounding.value.replace('_', ' ')}"
+    left, right = (_chain(chain) or "x" for chain in (step.left, step.right))
+    return f"the {step.combination.value} of [{left}] and [{right}]"
 
 
 def _values(values: fn.Channelwise) -> str:

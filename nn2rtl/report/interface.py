@@ -134,9 +134,12 @@ def _input_meaning(port: dict[str, Any]) -> str:
     lines += _chain_lines(port, "input")
     if q["kind"] == "sign":
         lines.append("- The integer is 1 where the real number is at least 0, else 0.")
+    elif q["kind"] == "steps":
+        lines.append("- The integer is the number of thresholds that the real number reaches:")
+        lines += [f"  {_values_of(row)}" for row in q["thresholds"][:ROWS]]
     else:
         lines.append(
-            f"- The integer is clip(round(x / scale + zero point), {q['low']}, {q['high']}); "
+            f"- The integer is clip({_rounded(q)}, {q['low']}, {q['high']}); "
             f"rounding: {q['rounding'].replace('_', ' ')}."
         )
         lines.append(f"- Scale: {_values(q['scale'])}; zero point: {_values(q['zero_point'])}.")
@@ -156,20 +159,41 @@ def _output_meaning(port: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _rounded(quantizer: dict[str, Any]) -> str:
+    if quantizer["zero_after"]:
+        return "round(x / scale) + zero point"
+    return "round(x / scale + zero point)"
+
+
 def _chain_lines(port: dict[str, Any], side: str) -> list[str]:
-    lines = []
-    for step in port["chain"]:
-        if step["kind"] != "affine":
-            lines.append(f"- Apply {step['kind']}.")
-            continue
-        lines.append(
-            f"- Compute scale × x + offset: scale {_values(step['scale'])}; "
-            f"offset {_values(step['offset'])}."
-        )
-        lines.append(_channel_table(port, {"scale": step["scale"], "offset": step["offset"]}))
+    lines = [line for step in port["chain"] for line in _step_lines(port, step)]
     if side == "output" and lines:
         lines.insert(0, "The model's number follows from the integer x:\n")
     return [line for line in lines if line]
+
+
+def _step_lines(port: dict[str, Any], step: dict[str, Any]) -> list[str]:
+    if step["kind"] == "affine":
+        return [
+            f"- Compute scale × x + offset: scale {_values(step['scale'])}; "
+            f"offset {_values(step['offset'])}.",
+            _channel_table(port, {"scale": step["scale"], "offset": step["offset"]}),
+        ]
+    if step["kind"] == "round":
+        return [f"- Round to an integer, {step['rounding'].replace('_', ' ')}."]
+    if "left" in step:
+        lines = [f"- Compute the {step['kind']} of two functions of x:"]
+        for name in ("left", "right"):
+            inner = [line for part in step[name] for line in _step_lines(port, part)]
+            lines.append(f"  - {name}: {'x itself' if not inner else ''}".rstrip())
+            lines += [f"    {line}" for line in inner if line]
+        return lines
+    parameter = f" with parameter {_values(step['parameter'])}" if any(step["parameter"]) else ""
+    return [f"- Apply {step['kind']}{parameter}."]
+
+
+def _values_of(row: list[float]) -> str:
+    return ", ".join(map(repr, row))
 
 
 def _values(values: list[float]) -> str:

@@ -46,6 +46,9 @@ def requantizer_entry(op: Epilogue | None, operand: IntType | None) -> dict[str,
     entry["accumulator_bits"] = None if operand is None else operand.width
     if op is None:
         return {"form": "none", **entry}
+    if isinstance(op, ig.Lookup):
+        entry["levels"], entry["per_channel"] = int(np.unique(op.table).size), False
+        return {"form": "table", **entry}
     if isinstance(op, ig.Thresholds):
         entry["levels"], entry["per_channel"] = int(op.values.shape[1]), len(op.values) > 1
         entry["threshold_bits"] = span_bits(op.values) if op.values.size else 0
@@ -62,11 +65,18 @@ def requantizer_entry(op: Epilogue | None, operand: IntType | None) -> dict[str,
 def kind_of(op: ig.IntOp, operand: Shape) -> str:
     """What an operation is called."""
     if isinstance(op, ig.Conv):
+        if op.groups > 1:
+            return "depthwise" if op.weight.shape[3] == 1 else "grouped conv"
         return "dense" if tuple(operand[:2]) == (1, 1) and op.window.taps == 1 else "conv"
     names: dict[type, str] = {
         ig.MaxPool: "max pool",
         ig.SumPool: "sum pool",
         ig.WeightedSum: "add",
+        ig.Product: "multiply",
+        ig.Concat: "concat",
+        ig.Gather: "gather",
+        ig.Lookup: "table",
+        ig.Softmax: "softmax",
         ig.Thresholds: "requantize",
         ig.Requantize: "requantize",
         ig.ArgMax: "argmax",

@@ -100,14 +100,15 @@ def _channels(constants: list[fn.Channelwise], channel_of: IntArray) -> dict[str
 
 
 def _constants(chain: fn.Chain) -> list[fn.Channelwise]:
-    steps = [step for step in chain if isinstance(step, fn.AffineStep)]
-    return [values for step in steps for values in (step.scale, step.offset)]
+    return list(fn.parameters(chain))
 
 
 def _quantizer_constants(quantizer: fn.AnyQuantizer) -> list[fn.Channelwise]:
-    if isinstance(quantizer, fn.SignQuantizer):
-        return []
-    return [quantizer.scale, quantizer.zero_point]
+    if isinstance(quantizer, fn.Quantizer):
+        return [quantizer.scale, quantizer.zero_point]
+    if isinstance(quantizer, fn.StepQuantizer):
+        return [fn.ZERO * len(quantizer.thresholds)]
+    return []
 
 
 def _floats(values: fn.Channelwise) -> list[float]:
@@ -119,7 +120,15 @@ def _step(step: fn.Step) -> dict[str, Any]:
         return {
             "kind": "affine", "scale": _floats(step.scale), "offset": _floats(step.offset)
         }
-    return {"kind": step.function.value, "scale": None, "offset": None}
+    if isinstance(step, fn.FunctionStep):
+        return {"kind": step.function.value, "parameter": _floats(step.parameter)}
+    if isinstance(step, fn.RoundStep):
+        return {"kind": "round", "rounding": step.rounding.value}
+    return {
+        "kind": step.combination.value,
+        "left": [_step(inner) for inner in step.left],
+        "right": [_step(inner) for inner in step.right],
+    }
 
 
 def _quantizer(quantizer: fn.AnyQuantizer) -> dict[str, Any]:
@@ -128,6 +137,12 @@ def _quantizer(quantizer: fn.AnyQuantizer) -> dict[str, Any]:
             "kind": "sign", "scale": None, "zero_point": None,
             "low": quantizer.low, "high": quantizer.high, "rounding": None,
         }
+    if isinstance(quantizer, fn.StepQuantizer):
+        return {
+            "kind": "steps", "scale": None, "zero_point": None,
+            "low": quantizer.low, "high": quantizer.high, "rounding": None,
+            "thresholds": [_floats(row) for row in quantizer.thresholds],
+        }
     return {
         "kind": "uniform",
         "scale": _floats(quantizer.scale),
@@ -135,4 +150,5 @@ def _quantizer(quantizer: fn.AnyQuantizer) -> dict[str, Any]:
         "low": quantizer.low,
         "high": quantizer.high,
         "rounding": quantizer.rounding.value,
+        "zero_after": quantizer.zero_after,
     }

@@ -23,8 +23,15 @@ _ROUNDING = {
 }
 _FUNCTIONS = {
     "relu": "np.maximum(x, 0.0)",
-    "sigmoid": "1.0 / (1.0 + np.exp(-x))",
+    "leaky_relu": "np.where(x >= 0.0, x, {a} * x)",
+    "elu": "np.where(x >= 0.0, x, {a} * np.expm1(np.minimum(x, 0.0)))",
+    "sigmoid": "0.5 * (1.0 + np.tanh(0.5 * x))",
     "tanh": "np.tanh(x)",
+    "exp": "np.exp(x)",
+    "softplus": "np.logaddexp(0.0, x)",
+    "softsign": "x / (1.0 + np.abs(x))",
+    "erf": "np.vectorize(__import__('math').erf)(x)",
+    "abs": "np.abs(x)",
 }
 
 
@@ -75,14 +82,21 @@ def _input_code(port: dict[str, Any]) -> list[str]:
     ]
     if quantizer["kind"] == "sign":
         lines.append("    return (x >= 0).astype(np.int64)")
+    elif quantizer["kind"] == "steps":
+        lines += [
+            '    rows = np.array(REPORT["input"]["quantizer"]["thresholds"])',
+            f"    rows = rows[{'channel' if len(quantizer['thresholds']) > 1 else '0'}]",
+            "    return (x[:, None] >= rows).sum(axis=1)",
+        ]
     else:
         scale = _constant(quantizer["scale"], 'REPORT["input"]["quantizer"]["scale"]', port)
         zero = _constant(
             quantizer["zero_point"], 'REPORT["input"]["quantizer"]["zero_point"]', port
         )
+        before, after = (f" + {zero}", "") if not quantizer["zero_after"] else ("", f" + {zero}")
         lines += [
-            f"    x = x / {scale} + {zero}",
-            f"    x = {_ROUNDING[quantizer['rounding']]}",
+            f"    x = x / {scale}{before}",
+            f"    x = {_ROUNDING[quantizer['rounding']]}{after}",
             f"    return np.clip(x, {quantizer['low']}, {quantizer['high']}).astype(np.int64)",
         ]
     return [
@@ -169,15 +183,31 @@ def _channel_line(port: dict[str, Any], side: str, elements: int) -> list[str]:
 
 
 def _chain_code(port: dict[str, Any], side: str) -> list[str]:
-    lines = []
-    for index, step in enumerate(port["chain"]):
-        if step["kind"] != "affine":
-            lines.append(f"    x = {_FUNCTIONS[step['kind']]}")
-            continue
-        path = f'REPORT["{side}"]["chain"][{index}]'
-        scale = _constant(step["scale"], f'{path}["scale"]', port)
-        offset = _constant(step["offset"], f'{path}["offset"]', port)
-        lines += [f"    x = x * {scale}", f"    x = x + {offset}"]
+    return _steps_code(port, port["chain"], f'REPORT["{side}"]["chain"]')
+
+
+def _steps_code(port: dict[str, Any], steps: list[dict[str, Any]], path: str) -> list[str]:
+    lines: list[str] = []
+    for index, step in enumerate(steps):
+        here = f"{path}[{index}]"
+        if step["kind"] == "affine":
+            scale = _constant(step["scale"], f'{here}["scale"]', port)
+            offset = _constant(step["offset"], f'{here}["offset"]', port)
+            lines += [f"    x = x * {scale}", f"    x = x + {offset}"]
+        elif step["kind"] == "round":
+            lines.append(f"    x = {_ROUNDING[step['rounding']]}")
+        elif "left" in step:
+            sign = "+" if step["kind"] == "sum" else "*"
+            lines += [
+                "    start = x",
+                *_steps_code(port, step["left"], f'{here}["left"]'),
+                "    left, x = x, start",
+                *_steps_code(port, step["right"], f'{here}["right"]'),
+                f"    x = left {sign} x",
+            ]
+        else:
+            parameter = _constant(step["parameter"], f'{here}["parameter"]', port)
+            lines.append(f"    x = {_FUNCTIONS[step['kind']].format(a=parameter)}")
     return lines
 
 
