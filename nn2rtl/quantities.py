@@ -14,7 +14,7 @@ from nn2rtl.errors import InputError
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
-from nn2rtl.ir.float_functions import float_function, float_round
+from nn2rtl.ir.float_functions import per_element, real_values
 from nn2rtl.ir.types import IntArray, IntTensor
 
 Array = npt.NDArray[Any]
@@ -105,12 +105,12 @@ def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
         close = np.zeros(exact.shape, dtype=np.bool_)
         for level in range(high):
             column = tuple(row[level] for row in spec.quantizer.thresholds)
-            distance = exact - _per_element(column, spec.channel_of)
+            distance = exact - per_element(column, spec.channel_of)
             result += distance >= 0
             close |= np.abs(distance) < 1e-6 * np.maximum(1.0, np.abs(exact))
     else:
-        position = exact / _per_element(spec.quantizer.scale, spec.channel_of)
-        zero = _per_element(spec.quantizer.zero_point, spec.channel_of)
+        position = exact / per_element(spec.quantizer.scale, spec.channel_of)
+        zero = per_element(spec.quantizer.zero_point, spec.channel_of)
         if any(spec.quantizer.zero_point) and not spec.quantizer.zero_after:
             position += zero
         least, greatest = low - 1.0, high + 1.0
@@ -170,26 +170,3 @@ def raw_output(spec: ig.OutputSpec, stream: IntArray) -> IntArray:
     if spec.index:
         return stream.reshape(len(stream), *spec.shape)
     return stream[:, spec.position].reshape(len(stream), *spec.operand_shape)
-
-
-def real_values(chain: fn.Chain, channel_of: IntArray, values: Floats) -> Floats:
-    """A chain in float64, over [samples, elements] in stream order."""
-    for step in chain:
-        if isinstance(step, fn.AffineStep):
-            values = values * _per_element(step.scale, channel_of)
-            values = values + _per_element(step.offset, channel_of)
-        elif isinstance(step, fn.FunctionStep):
-            parameter = _per_element(step.parameter, channel_of)
-            values = float_function(step.function, values, parameter)
-        elif isinstance(step, fn.RoundStep):
-            values = float_round(step.rounding, values)
-        else:
-            left, right = (real_values(c, channel_of, values) for c in (step.left, step.right))
-            is_sum = step.combination is fn.Combination.SUM
-            values = left + right if is_sum else left * right
-    return values
-
-
-def _per_element(values: fn.Channelwise, channel_of: IntArray) -> Floats:
-    floats = np.array([float(v) for v in values])
-    return floats if len(floats) == 1 else floats[channel_of]

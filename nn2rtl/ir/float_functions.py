@@ -1,4 +1,4 @@
-"""The elementwise functions and roundings in float64, for what the host computes."""
+"""Chains, elementwise functions and roundings in float64, for what the host computes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nn2rtl.ir import functions as fn
 from nn2rtl.ir.model import Function, Rounding
+from nn2rtl.ir.types import IntArray
 
 Floats = npt.NDArray[np.float64]
+
+
+def real_values(chain: fn.Chain, channel_of: IntArray, values: Floats) -> Floats:
+    """A chain over [samples, elements], with the channel of each element."""
+    for step in chain:
+        if isinstance(step, fn.AffineStep):
+            values = values * per_element(step.scale, channel_of)
+            values = values + per_element(step.offset, channel_of)
+        elif isinstance(step, fn.FunctionStep):
+            parameter = per_element(step.parameter, channel_of)
+            values = float_function(step.function, values, parameter)
+        elif isinstance(step, fn.RoundStep):
+            values = float_round(step.rounding, values)
+        else:
+            left, right = (real_values(c, channel_of, values) for c in (step.left, step.right))
+            is_sum = step.combination is fn.Combination.SUM
+            values = left + right if is_sum else left * right
+    return values
+
+
+def per_element(values: fn.Channelwise, channel_of: IntArray) -> Floats:
+    """Channelwise numbers for each element; one number if it is the same for all."""
+    floats = np.array([float(v) for v in values])
+    return floats if len(floats) == 1 else floats[channel_of]
 
 
 def float_function(function: Function, x: Floats, parameter: Any = 0.0) -> Floats:

@@ -6,6 +6,7 @@ Tensors are [height, width, channels] (`IntTensor`), the order of the hardware's
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from nn2rtl.ir.functions import AnyQuantizer, Chain
 from nn2rtl.ir.graph import Graph
+from nn2rtl.ir.model import Rounding
 from nn2rtl.ir.types import IntArray, IntTensor, IntType
 
 
@@ -219,25 +221,46 @@ class Requantize:
     step: IntArray | None = None
 
 
+class Division(Enum):
+    """How a softmax divides by the sum."""
+
+    EXACT = "exact"  # quotient of integers, rounded once
+    RECIPROCAL = "reciprocal"  # TensorFlow Lite's fixed-point reciprocal and multiplication
+
+
 @dataclass(frozen=True, eq=False)
 class Softmax:
-    """Softmax over the channels of each position, in fixed point.
+    """Softmax over the channels of each position; `nn2rtl.ir.softmax` has the arithmetic.
 
-    ``y = clip(((e[d] * r) rounded by the shift of r) + low, low, high)`` with ``d = max - x``,
-    tables of exponentials, and r the reciprocal of their sum; `nn2rtl.softmax` computes it and says
-    how exact it is.
+    With ``d = max(x) - x`` for each element x of a position (d beyond the tables as their last
+    entry): the quotient of ``numerators[d]`` by the sum of all ``denominators[d]``, rounded, plus
+    `zero`, clipped.
 
     Parameters
     ----------
-    exponentials : int64 array
-        Fixed-point exponential (of 31 fraction bits) for each difference d from 0 on.
+    numerators, denominators : int64 arrays
+        Equally long, at least one entry; not negative, greatest at 0.
+    zero : int
+        Added to the quotient.
     low, high : int
-        Range of the results: `low` stands for 0, one step for 1/256.
+        Range of the results.
+    division : Division
+        How it divides. `RECIPROCAL` is in TensorFlow Lite's formats: numerators Q0.31,
+        denominators Q12.19, steps of 1/256.
+    rounding : Rounding
+        Of an exact division: HALF_EVEN, HALF_UP, HALF_DOWN or FLOOR.
+    zero_after : bool
+        Whether the zero point is added after rounding (it matters for ties to even).
     """
 
-    exponentials: IntArray
+    numerators: IntArray
+    denominators: IntArray
+    zero: int
     low: int
     high: int
+    division: Division = Division.EXACT
+    rounding: Rounding = Rounding.HALF_EVEN
+    zero_after: bool = False
 
 
 @dataclass(frozen=True)

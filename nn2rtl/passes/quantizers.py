@@ -16,6 +16,7 @@ from nn2rtl.ir.thresholds import thresholds
 from nn2rtl.ir.types import IntArray, IntTensor, IntType
 from nn2rtl.passes import layout
 from nn2rtl.passes.lowering import MAX_TABLE_WIDTH, Lowering, ModelNode, Value
+from nn2rtl.passes.staircases import two_staircases
 
 
 def quantize(state: Lowering, node: ModelNode, op: model.Quantize, value: Value) -> Value:
@@ -56,12 +57,15 @@ def quantized(
     chain = _meaning(quantizer)
     if value.name is None:
         return _quantized_input(state, node, value, quantizer, chain)
+    tensor = state.result.types[value.name]
     op: ig.IntOp
     if fn.is_monotone(value.chain):
         op, kind = _steps(state, node, value, quantizer)
-    else:
+    elif tensor.type.width <= MAX_TABLE_WIDTH and fn.is_uniform(value.chain, quantizer):
         op, kind = _table(state, node, value, quantizer)
-    tensor = state.result.types[value.name]
+    else:
+        name = two_staircases(state, node, value, quantizer)
+        return Value(name, value.position, chain)
     result = IntTensor(tensor.shape, kind)
     name = state.append(node.name, op, (value.name,), result, node.source)
     return Value(name, value.position, chain)
@@ -137,19 +141,6 @@ def _table(
 ) -> tuple[ig.Lookup, IntType]:
     """The results of any function of a narrow operand."""
     _, tensor = state.integers(node, value)
-    if tensor.type.width > MAX_TABLE_WIDTH:
-        raise UnsupportedError(
-            f"an activation that does not only increase, of integers of {tensor.type.width} bits",
-            node=node.source,
-            remedy=f"quantize its operand to {MAX_TABLE_WIDTH} bits or fewer",
-        )
-    if not fn.is_uniform(value.chain, quantizer):
-        raise UnsupportedError(
-            "an activation that does not only increase, of an operand whose channels differ in "
-            "scale, offset or parameter",
-            node=node.source,
-            remedy="quantize its operand, with one scale for the tensor",
-        )
     operands = range(tensor.type.low, tensor.type.high + 1)
     results = [
         fn.quantize(quantizer, fn.evaluate(value.chain, Fraction(q), 0), 0) for q in operands
