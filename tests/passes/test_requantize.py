@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nn2rtl.ir import integer as ig
-from nn2rtl.passes.requantize import find_scaling, requantizer
+from nn2rtl.passes.requantize import requantizer
+from nn2rtl.passes.scaling import StepFunctions
+from nn2rtl.passes.scaling_search import find_scaling
+
+
+def one(thresholds, base, low, high, decreasing=False):
+    """A single channel's step function."""
+    return StepFunctions(base, thresholds[None], *np.array([[low], [high]]), np.array([decreasing]))
 
 
 def steps(thresholds, base, x, decreasing):
@@ -46,7 +53,7 @@ def test_scaled_functions_are_reproduced(
     y = np.clip(exact, base, base + levels)
     thresholds = thresholds_of(x, y, base, levels, decreasing)
     assert (steps(thresholds, base, x, decreasing) == y).all()
-    scaling = find_scaling(thresholds, base, low, low + size, decreasing=decreasing)
+    scaling = find_scaling(one(thresholds, base, low, low + size, decreasing))
     assert scaling is not None
     result = (x * scaling.multiplier + scaling.bias) >> scaling.shift
     assert (np.clip(result, base, base + levels) == y).all()
@@ -81,7 +88,7 @@ def test_rounding_half_to_even_is_reproduced(scale, offset, base, levels, low, s
 def test_a_power_of_two_is_a_shift():
     x = np.arange(-1000, 1000)
     thresholds = np.array([16 * level - 8 for level in range(-7, 8)])
-    scaling = find_scaling(thresholds, -8, -1000, 999)
+    scaling = find_scaling(one(thresholds, -8, -1000, 999))
     assert scaling is not None
     assert (scaling.multiplier, scaling.shift) == (1, 4)
     result = np.clip((x + scaling.bias) >> 4, -8, 7)
@@ -89,7 +96,7 @@ def test_a_power_of_two_is_a_shift():
 
 
 def test_irregular_steps_have_no_scaling():
-    assert find_scaling(np.array([0, 1, 100, 101, 500]), 0, -1000, 1000) is None
+    assert find_scaling(one(np.array([0, 1, 100, 101, 500]), 0, -1000, 1000)) is None
 
 
 @pytest.mark.parametrize("levels", [3, 15, 16, 255])
