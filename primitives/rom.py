@@ -28,7 +28,7 @@ class WeightRom(wiring.Component):
     """Give the words one after the other, from the first again after the last.
 
     The k-th cycle with `next` (from 0, since reset) gives word ``k % depth`` on `data` `latency`
-    cycles later. `data` is undefined in all other cycles. One word a cycle.
+    cycles later. `data` is undefined in all other cycles, or stays with `hold`. One word a cycle.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class WeightRom(wiring.Component):
         LUTs or block RAM, see :func:`rom_memory`. A single word is a constant.
     output_register : bool
         One more register behind the memory.
+    hold : bool
+        Keep a word until the next one; not with `output_register`.
 
     Attributes
     ----------
@@ -56,7 +58,8 @@ class WeightRom(wiring.Component):
     Raises
     ------
     ValueError
-        There is no word, or one does not fit into `width` bits; unknown `memory`.
+        There is no word, or one does not fit into `width` bits; unknown `memory`; `hold` with
+        `output_register`.
     """
 
     next: Signal
@@ -69,7 +72,10 @@ class WeightRom(wiring.Component):
         *,
         memory: RomMemory = "auto",
         output_register: bool = False,
+        hold: bool = False,
     ) -> None:
+        if hold and output_register:
+            raise ValueError("a ROM with an output register must not hold its words")
         if not words:
             raise ValueError("a ROM must have at least one word")
         for word in words:
@@ -79,6 +85,7 @@ class WeightRom(wiring.Component):
         self.width = width
         self.memory = rom_memory(len(words), memory)
         self.latency = 2 if output_register else 1
+        self.hold = hold
         super().__init__({"next": In(1), "data": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
@@ -98,7 +105,7 @@ class WeightRom(wiring.Component):
         address = Signal(range(depth))
         m.d.comb += [
             read.addr.eq(address),
-            read.en.eq(self.next if block else 1),
+            read.en.eq(self.next if block or self.hold else 1),
         ]
         with m.If(self.next):
             m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))

@@ -11,13 +11,17 @@ from nn2rtl.primitives.rom import WeightRom, rom_memory
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 8, 13, 70])
-@pytest.mark.parametrize("output_register", [False, True])
-def test_words_in_order(depth, output_register):
+@pytest.mark.parametrize(
+    "options", [{}, {"output_register": True}, {"hold": True}], ids=["plain", "register", "hold"]
+)
+def test_words_in_order(depth, options):
     rng = random.Random(depth)
     words = [rng.getrandbits(9) for _ in range(depth)]
-    dut = WeightRom(words, 9, output_register=output_register)
+    dut = WeightRom(words, 9, **options)
+    held = None
 
     async def bench(ctx):
+        nonlocal held
         expected = [None] * dut.latency
         count = 0
         for _ in range(3 * depth + 20):
@@ -27,6 +31,9 @@ def test_words_in_order(depth, output_register):
             count += step
             _, _, data = await ctx.tick().sample(dut.data)
             wanted = expected.pop(0)
+            if wanted is None and "hold" in options:
+                wanted = held
+            held = wanted
             assert wanted is None or data == wanted
 
     m = Module()
@@ -56,3 +63,8 @@ def test_memory_choice():
 def test_refusals(words, memory, message):
     with pytest.raises(ValueError, match=message):
         WeightRom(words, 4, memory=memory)
+
+
+def test_a_register_does_not_hold():
+    with pytest.raises(ValueError, match="hold"):
+        WeightRom([1, 2], 4, output_register=True, hold=True)
