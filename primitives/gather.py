@@ -164,8 +164,10 @@ class GatherEngine(wiring.Component):
         index = Signal(bits, init=program.first % (1 << bits))
         written = Signal(bits)
         go, read = Signal(), Signal()
-        build = self._nest if isinstance(program, NestProgram) else self._table
-        step = build(m, bits, go, read)
+        if isinstance(program, NestProgram):
+            step = self._nest(m, program, bits, go, read)
+        else:
+            step = self._table(m, program, bits, go)
 
         next_index = Signal(bits)
         m.d.comb += next_index.eq(index + step.change)
@@ -203,9 +205,8 @@ class GatherEngine(wiring.Component):
         wiring.connect(m, fifo.o, wiring.flipped(self.o))
         return m
 
-    def _nest(self, m: Module, bits: int, go: Value, read: Value) -> _Step:
+    def _nest(self, m: Module, program: NestProgram, bits: int, go: Value, read: Value) -> _Step:
         """Loop counters of the reads, and of the steps if some are filled."""
-        program = self.program
         loops = [(f"read{k}", *loop) for k, loop in enumerate(program.loops)]
         walk = walk_loops(m, loops, program.stride, read, bits)
         release = walk.ends[program.release]
@@ -229,9 +230,8 @@ class GatherEngine(wiring.Component):
             m.d.sync += begun.eq(1)
         return _Step(filled, filled & begun, walk.change, release)
 
-    def _table(self, m: Module, bits: int, go: Value, read: Value) -> _Step:
+    def _table(self, m: Module, program: TableProgram, bits: int, go: Value) -> _Step:
         """A ROM of the steps, whose output register holds the present one."""
-        program = self.program
         words = [
             entry.change % (1 << bits)
             | entry.release << bits

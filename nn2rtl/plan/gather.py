@@ -109,7 +109,9 @@ def _mask(valid: npt.NDArray[np.bool_]) -> tuple[tuple[int, int | None], ...] | 
     """The loops of a program's mask, if that is a product of one for each axis."""
     if valid.all():
         return ()
-    axes = [valid.any(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    axes: list[npt.NDArray[np.bool_]] = [
+        np.asarray(valid.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)
+    ]
     if not (valid == axes[0][:, None, None] & axes[1][:, None] & axes[2]).all():
         return None
     loops: list[tuple[int, int | None]] = []
