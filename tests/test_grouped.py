@@ -3,12 +3,16 @@
 import pytest
 from networks import Network, check_hardware
 
+from nn2rtl.boards.resources import Resources
+from nn2rtl.boards.synthesis import synthesize
 from nn2rtl.design import integer_graph
+from nn2rtl.elaborate import TOP
 from nn2rtl.errors import OptionsError
 from nn2rtl.ir import integer as ig
 from nn2rtl.options import LayerOptions
+from nn2rtl.plan.cost import layer_cost, stage_cost
 from nn2rtl.plan.folding import choices, layer_cycles
-from nn2rtl.plan.streams import layers
+from nn2rtl.plan.streams import StreamBuilder, layers
 
 
 def convolution(shape, outputs, groups, kernel=3, **window):
@@ -64,6 +68,11 @@ def test_between_other_layers(cycles):
 
 
 @pytest.fixture(scope="module")
+def layer(graph):
+    return next(each for each in layers(graph) if isinstance(each.node.op, ig.Conv))
+
+
+@pytest.fixture(scope="module")
 def graph():
     """Two groups of 4 inputs and 6 outputs."""
     net = LAYERS["two groups"]()
@@ -71,8 +80,7 @@ def graph():
     return integer_graph(net.graph)
 
 
-def test_choices(graph):
-    (layer,) = (each for each in layers(graph) if isinstance(each.node.op, ig.Conv))
+def test_choices(graph, layer):
     found = {
         (f.pe, f.simd): layer_cycles(graph, layer, f)
         for f in choices(graph, layer, LayerOptions(), False)
@@ -93,7 +101,37 @@ def test_choices(graph):
         ({"pe": 2, "simd": 8}, "pe 2 and simd 8 cannot keep .* is pe 2 and simd 4: pe"),
     ],
 )  # fmt: skip
-def test_refused_foldings(graph, wanted, message):
-    (layer,) = (each for each in layers(graph) if isinstance(each.node.op, ig.Conv))
+def test_refused_foldings(graph, layer, wanted, message):
     with pytest.raises(OptionsError, match=message):
         choices(graph, layer, LayerOptions(**wanted), False)
+
+
+def test_cost_of_layer_and_stage(graph, layer):
+    for use_dsp in (False, True):
+        for folding in choices(graph, layer, LayerOptions(), use_dsp):
+            plan = StreamBuilder(graph, {layer.node.name: folding}).build()
+            stage = next(each for each in plan.stages if each.name == "n_conv")
+            before, after = layer_cost(graph, layer, folding), stage_cost(stage)
+            assert (before.dsp, before.bram36) == (after.dsp, after.bram36)
+            # The search does not know the depth of the output FIFO.
+            assert before.lut == pytest.approx(after.lut, abs=2 * stage.result.bits + 16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "outputs", "groups", "wanted"),
+    [
+        ((32, 16, 16), 32, 32, {"pe": 32, "dsp": False}),
+        ((16, 12, 12), 32, 16, {"pe": 8, "dsp": False}),
+        ((32, 10, 10), 32, 4, {"pe": 4, "simd": 4, "dsp": False}),
+    ],
+)
+def test_cost_within_15_percent_of_yosys(shape, outputs, groups, wanted, tmp_path_factory):
+    design = convolution(shape, outputs, groups, pad=1).done({"layers": {"conv": wanted}})
+    folder = tmp_path_factory.mktemp("grouped")
+    source = folder / "design.il"
+    source.write_text(design.rtlil, encoding="utf-8")
+    actual = synthesize(source, TOP, design.board, folder).by_instance["n_conv"]
+    for name in Resources.names():
+        predicted = design.planned.costs["n_conv"][name]
+        assert predicted == pytest.approx(actual[name], rel=0.15, abs=1), name
