@@ -54,6 +54,8 @@ class Graph(Generic[OpT, TypeT]):
         Nodes whose tensors are the network's outputs.
     output_names : list of str
         What the model calls them.
+    tensors : dict
+        What the model calls tensors, and the node that yields each.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Graph(Generic[OpT, TypeT]):
     types: dict[str, TypeT] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     output_names: list[str] = field(default_factory=list)
+    tensors: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Node[OpT]]:
         return iter(self.nodes.values())

@@ -352,12 +352,38 @@ class OutputSpec:
     index: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Meaning:
+    """A tensor of the model graph as the integer graph has it.
+
+    Parameters
+    ----------
+    node : str
+        Node of the integer graph.
+    position : int64 array
+        Stream position of each element of the model's tensor, of its shape.
+    chain : Chain
+        From the integers to the model's numbers, for each channel of the integer tensor.
+    """
+
+    node: str
+    position: IntArray
+    chain: Chain
+
+
 @dataclass
 class IntegerGraph(Graph[IntOp, IntTensor]):
-    """An integer graph with one input and one output, and their meaning."""
+    """An integer graph with one input and one output, and their meaning.
+
+    Parameters
+    ----------
+    meanings : dict
+        Nodes of the model graph whose tensors have integers, and which those are.
+    """
 
     input: InputSpec | None = field(default=None)
     output: OutputSpec | None = field(default=None)
+    meanings: dict[str, Meaning] = field(default_factory=dict)
 
     def spec(self) -> tuple[InputSpec, OutputSpec]:
         """Input and output specification of a complete graph."""

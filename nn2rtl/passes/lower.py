@@ -41,7 +41,7 @@ def lower(graph: model.ModelGraph, input_quantizer: fn.Quantizer | None = None) 
         If the network needs a real number where hardware has only integers, or an order of
         elements that the streams do not have.
     """
-    graph = prepare(graph)
+    graph, renamed = prepare(graph)
     state = Lowering(graph)
     for node in graph:
         operands = [state.values[name] for name in node.inputs]
@@ -58,6 +58,10 @@ def lower(graph: model.ModelGraph, input_quantizer: fn.Quantizer | None = None) 
             value = _HANDLERS[type(node.op)](state, node, node.op, *operands)
         state.values[node.name] = value
     outputs.finish(state, graph.outputs[0])
+    for name, new in renamed.items():
+        value = state.values[new]
+        if value.name is not None and (value.index or not value.tail):
+            state.result.meanings[name] = ig.Meaning(value.name, value.position, value.chain)
     return state.result
 
 

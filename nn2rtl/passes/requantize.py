@@ -48,6 +48,10 @@ def choose_requantizers(graph: ig.IntegerGraph) -> ig.IntegerGraph:
                     continue
                 op = found
         result.append(node.name, op, inputs, graph.types[node.name], node.source)
+    result.meanings = {
+        name: replace(meaning, node=renamed.get(meaning.node, meaning.node))
+        for name, meaning in graph.meanings.items()
+    }
     return result
 
 

@@ -29,11 +29,26 @@ from nn2rtl.passes.lowering import ModelNode
 _Rule = Callable[["_Rewriter", ModelNode, tuple[str, ...]], "str | None"]
 
 
-def prepare(graph: model.ModelGraph) -> model.ModelGraph:
-    """The same network in operations that the lowering knows."""
+def prepare(graph: model.ModelGraph) -> tuple[model.ModelGraph, dict[str, str]]:
+    """The same network in operations that the lowering knows.
+
+    Returns
+    -------
+    ModelGraph
+        The network.
+    dict
+        The names in it of those nodes of `graph` whose tensors it still has.
+    """
+    names = {name: name for name in graph.nodes}
     for rule in (_transposed_convolution, _own_padding, _quantizer_of_joined):
-        graph = _Rewriter(graph, rule).run()
-    return graph
+        rewriter = _Rewriter(graph, rule)
+        graph = rewriter.run()
+        names = {
+            name: rewriter.renamed[new]
+            for name, new in names.items()
+            if rewriter.renamed.get(new) in graph.nodes
+        }
+    return graph, names
 
 
 class _Rewriter:
@@ -43,9 +58,10 @@ class _Rewriter:
         self.source = graph
         self.rule = rule
         self.result: model.ModelGraph = Graph(graph.name, output_names=graph.output_names)
+        self.renamed: dict[str, str] = {}
 
     def run(self) -> model.ModelGraph:
-        renamed: dict[str, str] = {}
+        renamed = self.renamed
         for node in self.source:
             inputs = tuple(renamed[name] for name in node.inputs)
             new = self.rule(self, node, inputs)
