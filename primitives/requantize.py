@@ -39,6 +39,8 @@ class _Clip:
 class Requantizer(Pipe):
     """``clip((acc * M[c] + B[c]) >> shift, low, high)`` for each lane; the shift rounds down.
 
+    With `step`, D[c] is added before the shift where the shifted sum is `split` or more.
+
     Channel c is ``fold * lanes + lane``; the k-th beat since reset is in fold ``k % folds``.
     Registered stages are, as far as they are needed:
 
@@ -47,7 +49,8 @@ class Requantizer(Pipe):
        change either. Otherwise a multiplier in LUTs, `lut_multiplier_latency` cycles, or factor
        and product registers (`use_dsp`), 2 cycles.
     2. The bias, 1 cycle, where it is not in the product and not 0 throughout.
-    3. The limits, 1 cycle, where a result could exceed them, and always with `half_even`.
+    3. The step, 1 cycle, where it is not 0 throughout.
+    4. The limits, 1 cycle, where a result could exceed them, and always with `half_even`.
 
     There is 1 cycle if nothing is needed.
 
@@ -71,6 +74,10 @@ class Requantizer(Pipe):
     half_even : bool
         Before the limits, clear the lowest bit of a result whose dropped bits are all 0. With half
         a step in the bias this is rounding to nearest, half to even.
+    split : int
+        Least shifted sum that gets a step.
+    step : sequence of int
+        D of each channel, or a single one for all: from 0 to ``2**shift - 1``.
 
     Attributes
     ----------
@@ -90,7 +97,8 @@ class Requantizer(Pipe):
         If `lanes` is not an integer.
     ValueError
         If the numbers of channels do not go together, the limits are no range of `out_shape`,
-        `in_range` is none of `in_shape`, `shift` is negative, or 0 with `half_even`.
+        `in_range` is none of `in_shape`, `shift` is negative, or 0 with `half_even`, or a step is
+        not as said or together with `half_even`.
     """
 
     def __init__(
@@ -107,36 +115,48 @@ class Requantizer(Pipe):
         in_range: tuple[int, int] | None = None,
         use_dsp: bool = False,
         half_even: bool = False,
+        split: int = 0,
+        step: Sequence[int] = (0,),
     ) -> None:
         check_positive("Requantizer", lanes=lanes)
         if shift < (1 if half_even else 0):
             raise ValueError(f"shift must be at least {int(half_even)}, not {shift!r}")
+        if any(not 0 <= value < 1 << shift or (value and half_even) for value in step):
+            raise ValueError(
+                f"steps must be 0 to {(1 << shift) - 1}, and 0 with half_even, not {list(step)!r}"
+            )
         checked_range(out_shape, (low, high))
         self.in_range = checked_range(in_shape, in_range)
-        channels = max(len(multiplier), len(bias))
+        channels = max(len(multiplier), len(bias), len(step))
         channels = lanes if channels == 1 else channels
         self.multiplier = channel_rows(multiplier, lanes, channels)
         self.bias = channel_rows(bias, lanes, channels)
+        self.step = channel_rows(step, lanes, channels)
         self.lanes = lanes
         self.out_shape = Shape.cast(out_shape)
         self.shift = shift
         self.use_dsp = use_dsp
         self.half_even = half_even
+        self.split = split
 
         self.product_bounds = [self._bounds(row, [0] * len(row)) for row in self.multiplier]
         self.sum_bounds = [self._bounds(*rows) for rows in zip(self.multiplier, self.bias)]
-        self.clips = [self._clip(bounds, low, high) for bounds in self.sum_bounds]
+        self.total_bounds = [
+            (ends[0], ends[1] + max(row)) for ends, row in zip(self.sum_bounds, self.step)
+        ]
+        self.clips = [self._clip(bounds, low, high) for bounds in self.total_bounds]
 
         self._shift_add = all(_constant(row) for row in self.multiplier)
         fused = self._shift_add and all(_constant(row) for row in self.bias)
         biased = any(value for row in self.bias for value in row)
         self._bias_in_product = biased and fused
         self._bias_stage = biased and not fused
+        self._step_stage = any(value for row in self.step for value in row)
         self._clip_stage = half_even or any(
             clip.below is not None or clip.above is not None for clip in self.clips
         )
         self.product_latency = self._product_latency()
-        latency = self.product_latency + self._bias_stage + self._clip_stage
+        latency = self.product_latency + self._bias_stage + self._step_stage + self._clip_stage
         super().__init__(
             ArrayLayout(in_shape, lanes), ArrayLayout(out_shape, lanes), max(1, latency)
         )
@@ -169,15 +189,11 @@ class Requantizer(Pipe):
         factors = [factor for row in self.multiplier for factor in row]
         return shape_containing(min(factors), max(factors))
 
-    def _bias_shape(self) -> Shape:
-        summands = [summand for row in self.bias for summand in row]
-        return shape_containing(min(summands), max(summands))
-
     @staticmethod
-    def _table(
-        m: Module, name: str, rows: list[list[int]], shape: Shape, valid: Value
-    ) -> list[Signal]:
+    def _table(m: Module, name: str, rows: list[list[int]], valid: Value) -> list[Signal]:
         """Constants of the beat that is there with `valid`, one for each lane."""
+        values = [value for row in rows for value in row]
+        shape = shape_containing(min(values), max(values))
         m.submodules[name] = table = ConstantTable(rows, shape)
         m.d.comb += table.next.eq(valid)
         return [
@@ -201,16 +217,20 @@ class Requantizer(Pipe):
 
         if self._bias_stage:
             valid = valids[self.product_latency]
-            biases = self._table(m, "bias", self.bias, self._bias_shape(), valid)
+            biases = self._table(m, "bias", self.bias, valid)
             values = [
                 register(m, value + bias, shape_containing(*bounds), f"biased_{lane}")
                 for lane, (value, bias, bounds) in enumerate(zip(values, biases, self.sum_bounds))
             ]
+        if self._step_stage:
+            valid = valids[self.product_latency + self._bias_stage]
+            steps = self._table(m, "step", self.step, valid)
+            values = [self._stepped(m, *pair, lane) for lane, pair in enumerate(zip(values, steps))]
         if self._clip_stage:
             values = [self._clipped(m, value, lane) for lane, value in enumerate(values)]
         else:
             values = [value.shift_right(self.shift) for value in values]
-            if not self.product_latency and not self._bias_stage:
+            if not self.product_latency and not self._bias_stage and not self._step_stage:
                 values = [
                     register(m, value, self.out_shape, f"out_{lane}")
                     for lane, value in enumerate(values)
@@ -236,7 +256,7 @@ class Requantizer(Pipe):
         self, m: Module, values: list[Value], acc_shape: Shape, valid: Value
     ) -> list[Value]:
         shape = self._factor_shape()
-        factors = self._table(m, "multiplier", self.multiplier, shape, valid)
+        factors = self._table(m, "multiplier", self.multiplier, valid)
         products: list[Value] = []
         for lane, value in enumerate(values):
             unit = LutMultiplier(acc_shape, shape)
@@ -254,7 +274,7 @@ class Requantizer(Pipe):
         self, m: Module, values: list[Value], acc_shape: Shape, valid: Value
     ) -> list[Value]:
         shape = self._factor_shape()
-        factors = self._table(m, "multiplier", self.multiplier, shape, valid)
+        factors = self._table(m, "multiplier", self.multiplier, valid)
         products: list[Value] = []
         for lane, (value, factor) in enumerate(zip(values, factors)):
             a = register(m, value, acc_shape, f"a_{lane}")
@@ -263,8 +283,14 @@ class Requantizer(Pipe):
             products.append(register(m, a * b, bounds, f"product_{lane}"))
         return products
 
+    def _stepped(self, m: Module, value: Value, step: Value, lane: int) -> Value:
+        total = named(m, value, shape_containing(*self.sum_bounds[lane]), f"unstepped_{lane}")
+        added = step & (total.shift_right(self.shift) >= self.split).replicate(len(step))
+        shape = shape_containing(*self.total_bounds[lane])
+        return register(m, total + added, shape, f"stepped_{lane}")
+
     def _clipped(self, m: Module, value: Value, lane: int) -> Value:
-        bounds = self.sum_bounds[lane]
+        bounds = self.total_bounds[lane]
         total = named(m, value, shape_containing(*bounds), f"sum_{lane}")
         shifted = shape_containing(bounds[0] >> self.shift, bounds[1] >> self.shift)
         result: Value = named(m, total.shift_right(self.shift), shifted, f"shifted_{lane}")

@@ -6,6 +6,7 @@ constants, and `nn2rtl.passes.joint_scaling` those of a sum of two narrow tensor
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from nn2rtl.ir import functions as fn

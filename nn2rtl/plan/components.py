@@ -60,14 +60,10 @@ def epilogue_pipe(
             shape_of(operand), shape_of(result), lanes,
             [int(m) for m in op.multiplier], [int(b) for b in op.bias],
             op.shift, op.low, op.high, in_range=reach, use_dsp=use_dsp, half_even=op.half_even,
+            split=op.split, step=(0,) if op.step is None else op.step.tolist(),
         )
-    if is_table(op, operand):
-        span = IntType.of_width(operand.width, operand.signed)
-        reached = np.arange(span.low, span.high + 1)[:, None] >= op.values
-        if op.decreasing[0]:
-            reached = np.arange(span.low, span.high + 1)[:, None] <= op.values
-        table = (op.low + reached.sum(axis=1)).tolist()
-        return Lookup(shape_of(operand), shape_of(result), lanes, table)
+    if isinstance(op, ig.Lookup) or is_table(op, operand):
+        return Lookup(shape_of(operand), shape_of(result), lanes, table_of(op, operand))
     if not op.values.shape[1]:
         # One level: whatever comes in, the same goes out.
         return Requantizer(
@@ -79,6 +75,17 @@ def epilogue_pipe(
         shape_of(operand), shape_of(result), lanes, rows, op.low,
         [bool(d) for d in op.decreasing], in_range=reach,
     )
+
+
+def table_of(op: ig.Lookup | ig.Thresholds, operand: IntType) -> list[int]:
+    """Results for all bit patterns of an operand; of one that does not occur, the nearest's."""
+    span = IntType.of_width(operand.width, operand.signed)
+    x = np.arange(span.low, span.high + 1)
+    if isinstance(op, ig.Lookup):
+        table: list[int] = op.table[np.clip(x - op.low, 0, len(op.table) - 1)].tolist()
+        return table
+    reached = x[:, None] <= op.values if op.decreasing[0] else x[:, None] >= op.values
+    return [op.low + int(count) for count in reached.sum(axis=1)]
 
 
 def _epilogue(stage: ConvStage | PoolStage | SumStage) -> list[wiring.Component]:

@@ -21,6 +21,7 @@ from nn2rtl.plan.cost_buffer import Buffer, line_buffer
 from nn2rtl.plan.cost_mac import mac_array
 from nn2rtl.plan.cost_parts import Area
 from nn2rtl.plan.stages import (
+    EPILOGUES,
     AnyStage,
     ApplyStage,
     ArgMaxStage,
@@ -179,7 +180,7 @@ def layer_cost(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> Resour
 
 def _epilogue_of(layer: Layer) -> Epilogue | None:
     op = layer.epilogue.op if layer.epilogue else None
-    if op is None or isinstance(op, ig.Requantize | ig.Thresholds):
+    if op is None or isinstance(op, EPILOGUES):
         return op
     raise TypeError(f"{type(op).__name__} is no epilogue")
 

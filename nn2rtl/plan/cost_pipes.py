@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from nn2rtl.ir import integer as ig
-from nn2rtl.ir.types import IntType
+from nn2rtl.ir.types import IntArray, IntType
 from nn2rtl.plan.cost_mac import dsp_slices
 from nn2rtl.plan.cost_parts import (
     Area,
@@ -21,7 +23,7 @@ from nn2rtl.plan.cost_parts import (
     table,
     width_of,
 )
-from nn2rtl.plan.stages import is_table
+from nn2rtl.plan.stages import MAX_TABLE_WIDTH, Epilogue, is_table
 from nn2rtl.primitives.constants import MAX_LUT_WORDS
 from nn2rtl.primitives.shift_add import canonical_digits, constant_sum_depth
 from nn2rtl.primitives.thresholds import MAX_COMPARED_WORDS
@@ -164,6 +166,14 @@ def _clip(operand: int, result: int, half_even: bool) -> Area:
     return Area(result + excess // 6 + 3 * half_even, result)
 
 
+def _step(steps: IntArray, shift: int, total: int, folds: int) -> Area:
+    """Comparison of a sum of `total` bits with the split, and the addition of the step."""
+    # Only bits that differ among the channels are in a table.
+    varying = int(np.bitwise_or.reduce(steps ^ steps[0])).bit_count()
+    adder = Area(total, total - shift, carry=carries(total))
+    return adder + Area((total - shift) / 2) + table(folds, varying)
+
+
 @dataclass(frozen=True)
 class _Factors:
     """Whether biases change from fold to fold; extremes; area and depth of constant products."""
@@ -190,7 +200,7 @@ def _factors(op: ig.Requantize, operand: IntType, lanes: int, channels: int) -> 
     ends = (min(factors), max(factors)), (min(biases), max(biases))
     if not constant(factors):
         return _Factors(still, *ends, None, 0)
-    drop = op.shift if still and not op.half_even else 0
+    drop = op.shift if still and not op.half_even and op.step is None else 0
     pairs = [
         (factors[lane % len(factors)], biases[lane % len(biases)] if still else 0)
         for lane in range(lanes)
@@ -205,7 +215,7 @@ def _factors(op: ig.Requantize, operand: IntType, lanes: int, channels: int) -> 
 def requantizer(
     op: ig.Requantize, operand: IntType, result: int, lanes: int, channels: int, use_dsp: bool
 ) -> Area:
-    """`Requantizer`: product, bias, limits, in the form that its constants lead to."""
+    """`Requantizer`: product, bias, step, limits, in the form that its constants lead to."""
     folds = channels // lanes
     facts = _factors(op, operand, lanes, channels)
     acc = width_of(operand.low, operand.high)
@@ -220,7 +230,8 @@ def requantizer(
     bias_bits = width_of(*facts.bias)
     biased = facts.bias != (0, 0)
     biases = Area() if facts.constant_biases else table(folds, bias_bits * lanes)
-    adder = Area(total, total - (0 if op.half_even else op.shift), carry=carries(total))
+    dropped = 0 if op.half_even or op.step is not None else op.shift
+    adder = Area(total, total - dropped, carry=carries(total))
     if facts.products is not None:
         area, latency = facts.products, facts.depth
         bias_stage = biased and not facts.constant_biases
@@ -239,6 +250,10 @@ def requantizer(
     if bias_stage:
         area = area + adder * lanes + biases
         latency += 1
+    if op.step is not None:
+        area = area + _step(op.step, op.shift, total, folds) * lanes
+        latency += 1
+        reach.append(max(reach) + int(op.step.max()))
     least, greatest = min(reach) >> op.shift, max(reach) >> op.shift
     if op.half_even or least < op.low or greatest > op.high:
         area = area + _clip(width_of(least, greatest), result, op.half_even) * lanes
@@ -313,7 +328,7 @@ def thresholds(
 
 
 def epilogue(
-    op: ig.Requantize | ig.Thresholds | None,
+    op: Epilogue | None,
     operand: IntType,
     result: int,
     lanes: int,
@@ -323,7 +338,11 @@ def epilogue(
     """A step function of `lanes` lanes that `channels` channels share."""
     if op is None:
         return Area()
-    if is_table(op, operand):
+    if isinstance(op, ig.Lookup) and operand.width > MAX_TABLE_WIDTH:
+        # A block RAM has two ports, and two registers of its own.
+        memory = block_ram(1 << operand.width, result)
+        return memory * -(-lanes // 2) + Area(ff=result * lanes + 2)
+    if isinstance(op, ig.Lookup) or is_table(op, operand):
         # One LUT for each bit of a result and 64 entries, and a register.
         return Area(result << max(0, operand.width - 6), result) * lanes + Area(ff=1)
     if isinstance(op, ig.Thresholds):

@@ -12,8 +12,10 @@ from typing import TypeAlias
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntTensor, IntType
 from nn2rtl.primitives.geometry import WindowGeometry
+from nn2rtl.primitives.read_program import ReadProgram
 
-Epilogue: TypeAlias = ig.Requantize | ig.Thresholds
+Epilogue: TypeAlias = ig.Requantize | ig.Thresholds | ig.Lookup
+EPILOGUES = (ig.Requantize, ig.Thresholds, ig.Lookup)
 
 MAX_TABLE_WIDTH = 8
 """Widest operand of a step function that is looked up in LUTs."""
@@ -81,7 +83,7 @@ class ConvStage(Stage):
         Range of the finished sums.
     pe : int
         Output channels computed at once.
-    epilogue : Requantize, Thresholds or None
+    epilogue : Requantize, Thresholds, Lookup or None
         Applied to the sums.
     use_dsp : bool
         Products in DSP slices rather than LUTs.
@@ -149,6 +151,34 @@ class ArgMaxStage(Stage):
 
 
 @dataclass(frozen=True, eq=False)
+class GatherStage(Stage):
+    """Words of the operand in another order.
+
+    Parameters
+    ----------
+    program : ReadProgram
+        Which words.
+    capacity : int
+        Words of the buffer, a power of two.
+    fill : int
+        Element of words that are none of the operand's.
+    """
+
+    operand: StreamType
+    program: ReadProgram
+    capacity: int
+    fill: int
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatStage(Stage):
+    """Streams in turn: `chunks` words of each, again and again."""
+
+    operands: tuple[StreamType, ...]
+    chunks: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class WidthStage(Stage):
     """Other number of lanes; one number divides the other."""
 
@@ -210,6 +240,8 @@ def is_table(op: Epilogue, operand: IntType) -> bool:
 
     A narrow operand, with the same function in all channels, takes few LUTs and one cycle.
     """
+    if isinstance(op, ig.Lookup):
+        return True
     narrow = operand.width <= MAX_TABLE_WIDTH
     return isinstance(op, ig.Thresholds) and op.values.shape == (1, op.values.size) and narrow
 

@@ -11,6 +11,7 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir.graph import Node
 from nn2rtl.ir.types import IntTensor
 from nn2rtl.plan.stages import (
+    EPILOGUES,
     AnyStage,
     ApplyStage,
     ArgMaxStage,
@@ -85,9 +86,9 @@ def layers(graph: ig.IntegerGraph) -> list[Layer]:
             readers = graph.consumers(node.name)
             epilogue = None
             if (
-                not isinstance(node.op, ig.ArgMax | ig.Thresholds | ig.Requantize)
+                not isinstance(node.op, (ig.ArgMax, *EPILOGUES))
                 and len(readers) == 1
-                and isinstance(readers[0].op, ig.Thresholds | ig.Requantize)
+                and isinstance(readers[0].op, EPILOGUES)
                 and node.name not in graph.outputs
             ):
                 epilogue = readers[0]
@@ -254,7 +255,7 @@ class StreamBuilder:
         stream, kind = self._read(layer.inputs[0], layer, None)
         result = self.graph.types[layer.name]
         name = self._unique(node.name)
-        if isinstance(op, ig.Thresholds | ig.Requantize):
+        if isinstance(op, EPILOGUES):
             return ApplyStage(
                 name, node.source, (stream,), StreamType(result.type, kind.lanes, kind.beats), 2,
                 kind, op, result.channels, False,

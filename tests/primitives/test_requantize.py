@@ -19,8 +19,10 @@ from nn2rtl.primitives.thresholds import Thresholds
 from nn2rtl.primitives.weighted_sum import WeightedSum
 
 
-def formula(acc, m, b, shift, low, high, half_even=False):
+def formula(acc, m, b, shift, low, high, half_even=False, split=0, step=0):
     total = acc * m + b
+    if total >> shift >= split:
+        total += step
     result = total >> shift
     if half_even and total % (1 << shift) == 0:
         result &= ~1
@@ -44,9 +46,10 @@ def check(bench, pack, unpack, shapes, lanes, ms, bs, shift, low, high, accs=Non
     run = bench(dut, {"i": words}, {"o": len(words)}, idle=0.2,
                 backpressure=0.3 if depth else 0, seed=lanes)  # fmt: skip
     got = [v for w in run.data["o"] for v in unpack(w, lanes, out_shape.width, out_shape.signed)]
-    half = options.get("half_even", False)
+    half, split = options.get("half_even", False), options.get("split", 0)
+    steps = options.get("step", [0])
     assert got == [
-        formula(acc, each(ms, k), each(bs, k), shift, low, high, half)
+        formula(acc, each(ms, k), each(bs, k), shift, low, high, half, split, each(steps, k))
         for k, acc in enumerate(accs)
     ]
     if not depth:
@@ -89,6 +92,25 @@ def test_every_accumulator(
 def test_half_even_and_dsp(stream_bench, pack, unpack, use_dsp, half_even, lanes, limits):
     check(stream_bench, pack, unpack, (signed(6), signed(5)), lanes, [4, 12, 3, -4],
           [8, 8, 0, -8], 4, *limits, use_dsp=use_dsp, half_even=half_even)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lanes", "ms", "bs", "step", "latency"),
+    [(1, [1], [0], [0], 1), (1, [1], [8], [3], 2), (1, [1], [0], [15], 1), (2, [3], [7], [1, 9], 3),
+     (2, [3, 5, -4, 7], [7, 1, 0, -3], [2, 0, 15, 8], 4)],
+)  # fmt: skip
+@pytest.mark.parametrize("split", [-20, -2, 0, 3, 99])
+def test_two_pieces(stream_bench, pack, unpack, lanes, ms, bs, step, split, latency):
+    pipe = check(stream_bench, pack, unpack, (signed(6), signed(4)), lanes, ms, bs, 4, -8, 7,
+                 split=split, step=step)  # fmt: skip
+    assert pipe.latency == latency
+
+
+def test_two_pieces_round_half_away_from_zero(stream_bench, pack, unpack):
+    check(stream_bench, pack, unpack, (signed(7), signed(5)), 1, [1], [3], 3, -9, 9, step=[1])
+    for acc in range(-64, 64):
+        away = (abs(acc) + 4) // 8 * (1 if acc > 0 else -1)
+        assert formula(acc, 1, 3, 3, -9, 9, step=1) == max(-9, min(9, away))
 
 
 @pytest.mark.parametrize("factor", [1, 6, -10])
@@ -149,6 +171,9 @@ def test_credited(stream_bench, pack, unpack, depth):
         ({"bias": [1, 2, 3, 4], "multiplier": [1, 2]}, "1 or 4"),
         ({"shift": -1}, "at least 0, not -1"),
         ({"shift": 0, "half_even": True}, "at least 1, not 0"),
+        ({"step": [2]}, "0 to 1, and 0 with half_even, not .2."),
+        ({"step": [1], "half_even": True}, "0 with half_even"),
+        ({"step": [1, 0, 1]}, "3 of 2"),
         ({"low": 8}, "8, 7"),
         ({"high": 8}, "-8, 8"),
         ({"in_range": (0, 32)}, "0, 32"),
