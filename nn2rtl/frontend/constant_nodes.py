@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from math import prod
+import operator
+from collections.abc import Callable
+from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
 from nn2rtl.frontend.constants import as_exact
 from nn2rtl.frontend.context import MAX_EXACT, NodeContext
-from nn2rtl.frontend.onnx_tensors import numpy_type
+from nn2rtl.frontend.integers import whole
+from nn2rtl.frontend.onnx_tensors import integer_type, numpy_type, type_name
 from nn2rtl.frontend.registry import handles
-from nn2rtl.frontend.shapes import axes_of, axis_of
 from nn2rtl.frontend.source import Array, is_integral
 from nn2rtl.frontend.values import Constant, Tensor, Value
+from nn2rtl.ir.model import Quantize, Round, Rounding
+from nn2rtl.ir.types import IntType, QuantizedConstant, exact_array
+
+_NARROW = 16  # bits of an integer type that a cast saturates to
 
 
 @handles("Constant", supported="dense tensors, numbers and lists of numbers")
 def constant(context: NodeContext) -> Value:
     if context.has("value"):
-        return Constant(context.tensor_attribute("value"))
+        return context.constant_attribute("value")
     if context.has("value_int"):
         return Constant(np.array(context.integer("value_int", 0), dtype=np.int64))
     if context.has("value_float"):
@@ -53,83 +60,114 @@ def shape(context: NodeContext) -> Value:
     return Constant(np.array(sizes[start:end], dtype=np.int64))
 
 
-@handles("Gather", supported="constants, such as shapes")
-def gather(context: NodeContext) -> Value:
-    values, indices = context.numbers(0), context.numbers(1)
-    axis = axis_of(context, context.integer("axis", 0), values.ndim)
-    size = values.shape[axis]
-    if not is_integral(indices) or np.any((indices < -size) | (indices >= size)):
-        raise context.invalid(f"its indices do not fit axis {axis} of size {size}")
-    if indices.size * max(values.size // max(size, 1), 1) > MAX_EXACT:
-        raise context.unsupported("its result is too large")
-    return Constant(np.asarray(np.take(values, indices, axis)))
+@handles("Range", supported="constants")
+def range_(context: NodeContext) -> Value:
+    ends = [context.exact(index) for index in range(3)]
+    if any(end.size != 1 for end in ends) or ends[2].item() == 0:
+        raise context.invalid("its start, limit and delta are not three numbers")
+    start, limit, delta = (end.item() for end in ends)
+    count = max(ceil((limit - start) / delta), 0)
+    if count > MAX_EXACT:
+        raise context.unsupported(f"a constant of {count} numbers is too large")
+    values = as_exact([start + index * delta for index in range(count)])
+    if all(is_integral(context.numbers(index)) for index in range(3)):
+        return Constant(np.array([int(value) for value in values], dtype=np.int64))
+    return Constant(values)
 
 
-@handles("Concat", supported="constants, such as shapes")
-def concat(context: NodeContext) -> Value:
-    parts = [context.numbers(index) for index in range(len(context.inputs))]
-    if not parts or not parts[0].ndim:
-        raise context.invalid("it has nothing to join")
-    axis = axis_of(context, context.integer("axis", 0), parts[0].ndim)
-    if sum(part.size for part in parts) > MAX_EXACT:
-        raise context.unsupported("its result is too large")
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "Equal": operator.eq,
+    "Greater": operator.gt,
+    "GreaterOrEqual": operator.ge,
+    "Less": operator.lt,
+    "LessOrEqual": operator.le,
+    "And": operator.and_,
+    "Or": operator.or_,
+}
+
+
+@handles(*_COMPARISONS, supported="constants")
+def compare(context: NodeContext) -> Value:
+    _only_constants(context)
+    left, right = context.numbers(0), context.numbers(1)
+    _broadcast_shape(context, left, right)
+    if context.node.op not in ("And", "Or"):
+        left, right = context.exact(0), context.exact(1)
+    elif left.dtype != np.bool_ or right.dtype != np.bool_:
+        raise context.invalid("its operands are not booleans")
+    result = _COMPARISONS[context.node.op](left, right)
+    return Constant(np.asarray(result, dtype=np.bool_))
+
+
+@handles("Not", supported="constants")
+def not_(context: NodeContext) -> Value:
+    _only_constants(context)
+    return Constant(np.logical_not(context.numbers(0).astype(np.bool_)))
+
+
+@handles("Where", supported="constants")
+def where(context: NodeContext) -> Value:
+    _only_constants(context)
+    condition, left, right = (context.numbers(index) for index in range(3))
+    _broadcast_shape(context, condition, left, right)
+    return Constant(np.where(condition.astype(np.bool_), left, right))
+
+
+def _only_constants(context: NodeContext) -> None:
+    if any(isinstance(value, Tensor) for value in context.inputs):
+        raise context.unsupported(
+            "the choice depends on activations",
+            "use Relu, Clip, Min or Max instead of a comparison",
+        )
+
+
+def _broadcast_shape(context: NodeContext, *values: Array) -> None:
     try:
-        return Constant(np.concatenate(parts, axis))
+        shape = np.broadcast_shapes(*(value.shape for value in values))
     except ValueError:
-        shapes = [list(part.shape) for part in parts[:4]]
-        raise context.invalid(f"shapes {shapes} do not join along axis {axis}") from None
+        shapes = [list(value.shape) for value in values]
+        raise context.invalid(f"shapes {shapes} do not broadcast") from None
+    if prod(max(size, 1) for size in shape) > MAX_EXACT:
+        raise context.unsupported(f"a constant of shape {list(shape)} is too large")
 
 
-@handles("Slice", supported="constants, such as shapes")
-def slice_(context: NodeContext) -> Value:
-    values = context.numbers(0)
-    steps: tuple[int, ...] | None = None
-    if context.opset < 10:
-        starts, ends = context.integers("starts"), context.integers("ends")
-        axes = context.integers("axes")
-    else:
-        starts, ends = context.whole_numbers(1), context.whole_numbers(2)
-        axes = None if context.optional(3) is None else context.whole_numbers(3)
-        steps = None if context.optional(4) is None else context.whole_numbers(4)
-    if starts is None or ends is None:
-        raise context.invalid("its starts or ends are missing")
-    axes = tuple(range(len(starts))) if axes is None else axes
-    steps = (1,) * len(starts) if steps is None else steps
-    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
-        raise context.invalid("its starts, ends, axes and steps do not fit each other")
-    axes_of(context, axes, values.ndim)
-    cuts = [slice(None)] * values.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps):
-        size = values.shape[axis % values.ndim]
-        # Python reads an end below -size as "before the first" only for positive steps.
-        last = None if step < 0 and end < -size else end
-        cuts[axis % values.ndim] = slice(start, last, step)
-    return Constant(np.asarray(values[tuple(cuts)]))
-
-
-@handles("Cast", supported="constants; tensors to a float type")
+@handles(
+    "Cast",
+    supported="constants and tensors; to an integer type it drops the fraction, and to one of up "
+    "to 16 bits it saturates",
+)
 def cast(context: NodeContext) -> Value:
     value = context.value(0)
     number = context.integer("to", 0)
-    target = numpy_type(number)
+    target, span = numpy_type(number), integer_type(number)
     if target is None:
         raise context.unsupported(f"element type {number}", "cast to a float or integer type")
-    if isinstance(value, Tensor):
-        if target.kind != "f":
-            raise context.unsupported(
-                f"an activation becomes {target.name}", "quantize activations with Quant"
-            )
+    if target.kind == "f" and isinstance(value, Tensor | QuantizedConstant):
         return value
+    if isinstance(value, Tensor):
+        if span is None:
+            raise context.unsupported(
+                f"an activation becomes {target.name}", "cast to a float or integer type"
+            )
+        return _whole_tensor(context, value, span)
     values = context.numbers(0)
     if values.dtype == object and target.kind == "f":
         return Constant(as_exact(values))
-    if target.kind in "iu":
+    if span is not None:
         context.to_exact(values)  # NaN and infinity have no integer
-        whole = [int(number) for number in values.ravel().tolist()]
-        bits = 8 * target.itemsize - (target.kind == "i")
-        least = -(1 << bits) if target.kind == "i" else 0
-        if any(not least <= number < 1 << bits for number in whole):
-            raise context.invalid(f"a number does not fit {target.name}")
-        return Constant(np.array(whole, dtype=target).reshape(values.shape))
+        integers = [int(number) for number in values.ravel().tolist()]
+        if any(not span.low <= number <= span.high for number in integers):
+            raise context.invalid(f"a number does not fit {type_name(number)}")
+        return Constant(np.array(integers, dtype=target).reshape(values.shape), span)
     with np.errstate(over="ignore"):
         return Constant(np.asarray(values.astype(target)))
+
+
+def _whole_tensor(context: NodeContext, x: Tensor, span: IntType) -> Tensor:
+    integers = whole(context.graph, x.name)
+    if span.width <= _NARROW:
+        if integers is not None and integers.within(span.low, span.high):
+            return x
+        op = Quantize(exact_array(1), exact_array(0), span.low, span.high, Rounding.DOWN)
+        return context.emit(op, (x,), x.shape)
+    return x if integers is not None else context.emit(Round(Rounding.DOWN), (x,), x.shape)

@@ -1,4 +1,4 @@
-"""Arithmetic with constants, sums of two tensors, and functions of one number."""
+"""Arithmetic: sums, differences, products and quotients of tensors and constants."""
 
 from __future__ import annotations
 
@@ -7,78 +7,103 @@ from fractions import Fraction
 import numpy as np
 
 from nn2rtl.frontend.constants import arithmetic, as_exact, power
-from nn2rtl.frontend.context import NodeContext
+from nn2rtl.frontend.context import NodeContext, shown
+from nn2rtl.frontend.gathers import broadcast
 from nn2rtl.frontend.registry import handles
 from nn2rtl.frontend.shapes import fit
-from nn2rtl.frontend.source import Array
 from nn2rtl.frontend.values import Constant, Tensor, Value
-from nn2rtl.ir.model import Add, Affine, Elementwise, Function
+from nn2rtl.ir.model import Add, Affine, Mul
 from nn2rtl.ir.types import ExactArray, exact_array
 
-_FUNCTIONS = {"Relu": Function.RELU, "Sigmoid": Function.SIGMOID, "Tanh": Function.TANH}
-_UNBOUNDED = float(np.finfo(np.float32).max)
-_ONE, _ZERO = exact_array(1), exact_array(0)
+_ZERO = exact_array(0)
+_MAX_POWER = 8
 
 
-def _affine(context: NodeContext, x: Tensor, scale: ExactArray, offset: ExactArray) -> Tensor:
-    return context.emit(Affine(scale, offset), (x,), x.shape)
+def affine(
+    context: NodeContext,
+    x: Tensor,
+    scale: ExactArray | Fraction | int = 1,
+    offset: ExactArray | Fraction | int = 0,
+) -> Tensor:
+    """``scale * x + offset``; nothing is emitted where that is x."""
+    factor, shift = as_exact(scale), as_exact(offset)
+    if np.all(factor == 1) and np.all(shift == 0):
+        return x
+    return context.emit(Affine(exact_array(factor), exact_array(shift)), (x,), x.shape)
 
 
-def _operand(context: NodeContext, index: int, x: Tensor) -> ExactArray:
-    return as_exact(fit(context, context.exact(index), x, "the constant"))
-
-
-def _sum(context: NodeContext, a: Tensor, b: Tensor) -> Value:
+def total(context: NodeContext, a: Tensor, b: Tensor) -> Tensor:
+    """The sum of two tensors."""
+    a, b = _alike(context, a, b)
     if a.name == b.name:
-        return _affine(context, a, exact_array(2), _ZERO)
-    if a.shape != b.shape:
-        raise context.unsupported(
-            f"tensors of different shapes {list(a.batched)} and {list(b.batched)}",
-            "only constants are broadcast",
-        )
+        return affine(context, a, 2)
     return context.emit(Add(), (a, b), a.shape)
 
 
-@handles("Add", supported="two tensors of one shape, or a tensor and a constant; constants")
+def product(context: NodeContext, a: Tensor, b: Tensor) -> Tensor:
+    """The product, element by element, of two tensors."""
+    a, b = _alike(context, a, b)
+    return context.emit(Mul(), (a, b), a.shape)
+
+
+def _alike(context: NodeContext, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both tensors under the shape that they broadcast to."""
+    return broadcast(context, a, b.batched), broadcast(context, b, a.batched)
+
+
+def with_constant(context: NodeContext, x: Tensor, index: int) -> tuple[Tensor, ExactArray]:
+    """A tensor and a constant operand that broadcasts to it, which may repeat the tensor."""
+    values = context.exact(index)
+    x = broadcast(context, x, values.shape)
+    return x, as_exact(fit(context, values, x, "the constant"))
+
+
+_PAIR = "two tensors, or a tensor and a constant, with broadcasting; constants"
+
+
+@handles("Add", supported=_PAIR)
 def add(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return _sum(context, a, b)
+        return total(context, a, b)
     if isinstance(a, Tensor):
-        return _affine(context, a, _ONE, _operand(context, 1, a))
-    if isinstance(b, Tensor):
-        return _affine(context, b, _ONE, _operand(context, 0, b))
-    return arithmetic(context)
+        x, offset = with_constant(context, a, 1)
+    elif isinstance(b, Tensor):
+        x, offset = with_constant(context, b, 0)
+    else:
+        return arithmetic(context)
+    return context.emit(Affine(exact_array(1), offset), (x,), x.shape)
 
 
-@handles("Sub", supported="two tensors of one shape, or a tensor and a constant; constants")
+@handles("Sub", supported=_PAIR)
 def sub(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
-    minus = exact_array(-1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return _sum(context, a, _affine(context, b, minus, _ZERO))
+        return total(context, a, affine(context, b, -1))
     if isinstance(a, Tensor):
-        return _affine(context, a, _ONE, as_exact(-_operand(context, 1, a)))
+        x, offset = with_constant(context, a, 1)
+        return context.emit(Affine(exact_array(1), as_exact(-offset)), (x,), x.shape)
     if isinstance(b, Tensor):
-        return _affine(context, b, minus, _operand(context, 0, b))
+        x, offset = with_constant(context, b, 0)
+        return context.emit(Affine(exact_array(-1), offset), (x,), x.shape)
     return arithmetic(context)
 
 
-@handles("Mul", supported="a tensor and a constant; constants")
+@handles("Mul", supported=_PAIR)
 def mul(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        raise context.unsupported(
-            "the product of two activations", "only products with constants are supported"
-        )
+        return product(context, a, b)
     if isinstance(a, Tensor):
-        return _affine(context, a, _operand(context, 1, a), _ZERO)
-    if isinstance(b, Tensor):
-        return _affine(context, b, _operand(context, 0, b), _ZERO)
-    return arithmetic(context)
+        x, scale = with_constant(context, a, 1)
+    elif isinstance(b, Tensor):
+        x, scale = with_constant(context, b, 0)
+    else:
+        return arithmetic(context)
+    return context.emit(Affine(scale, _ZERO), (x,), x.shape)
 
 
-@handles("Div", supported="a tensor by a constant; constants")
+@handles("Div", supported="a tensor by a constant, with broadcasting; constants")
 def div(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(b, Tensor):
@@ -86,31 +111,56 @@ def div(context: NodeContext) -> Value:
             "division by an activation", "only division by constants is supported"
         )
     if isinstance(a, Tensor):
-        divisor = _operand(context, 1, a)
+        x, divisor = with_constant(context, a, 1)
         if any(number == 0 for number in divisor.ravel()):
             raise context.invalid("division by zero")
-        return _affine(context, a, as_exact(1 / divisor), _ZERO)
+        return context.emit(Affine(as_exact(1 / divisor), _ZERO), (x,), x.shape)
     return arithmetic(context)
+
+
+@handles("Sum", "Mean", supported="any number of tensors and constants, with broadcasting")
+def several(context: NodeContext) -> Value:
+    values = [context.value(index) for index in range(len(context.inputs))]
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if not tensors:
+        raise context.unsupported("it has no tensor", "fold constants before the export")
+    result = tensors[0]
+    for tensor in tensors[1:]:
+        result = total(context, result, tensor)
+    for index, value in enumerate(values):
+        if not isinstance(value, Tensor):
+            result, offset = with_constant(context, result, index)
+            result = affine(context, result, 1, offset)
+    if context.node.op == "Mean":
+        result = affine(context, result, Fraction(1, len(values)))
+    return result
 
 
 @handles("Neg", supported="tensors and constants")
 def neg(context: NodeContext) -> Value:
     x = context.value(0)
     if isinstance(x, Tensor):
-        return _affine(context, x, exact_array(-1), _ZERO)
+        return affine(context, x, -1)
     return Constant(as_exact(-context.exact(0)))
 
 
-@handles("Pow", supported="constants to the power of 0.5 or a small integer")
+@handles("Pow", supported="tensors to a whole power up to 8; constants also to 0.5")
 def pow_(context: NodeContext) -> Value:
-    exponent = context.exact(1)
-    if exponent.size != 1:
+    x, exponents = context.value(0), context.exact(1)
+    if exponents.size != 1:
         raise context.unsupported("several exponents", "use one exponent")
-    if isinstance(context.value(0), Tensor):
+    exponent = exponents.reshape(-1)[0]
+    if not isinstance(x, Tensor):
+        return power(context, exponent)
+    if exponent.denominator != 1 or not 1 <= exponent <= _MAX_POWER:
         raise context.unsupported(
-            "the power of an activation", "only constants can be raised to a power"
+            f"an activation to the power of {shown(exponent)}",
+            f"use a whole exponent from 1 to {_MAX_POWER}",
         )
-    return power(context, exponent.reshape(-1)[0])
+    result = x
+    for _ in range(int(exponent) - 1):
+        result = product(context, result, x)
+    return result
 
 
 @handles("Sqrt", supported="constants")
@@ -118,48 +168,3 @@ def sqrt(context: NodeContext) -> Value:
     if isinstance(context.value(0), Tensor):
         raise context.unsupported("the root of an activation", "only constants are supported")
     return power(context, Fraction(1, 2))
-
-
-@handles("Relu", "Sigmoid", "Tanh", supported="tensors")
-def function(context: NodeContext) -> Value:
-    x = context.tensor(0)
-    return context.emit(Elementwise(_FUNCTIONS[context.node.op]), (x,), x.shape)
-
-
-@handles("Clip", supported="tensors, with constant scalar bounds")
-def clip(context: NodeContext) -> Value:
-    x = context.tensor(0)
-    low, high = (_bound(context, index, name) for index, name in ((1, "min"), (2, "max")))
-    minus = exact_array(-1)
-    if low is not None:  # max(x, low) = relu(x - low) + low
-        shifted = x if low == 0 else _affine(context, x, _ONE, exact_array(-low))
-        x = context.emit(Elementwise(Function.RELU), (shifted,), x.shape)
-        x = x if low == 0 else _affine(context, x, _ONE, exact_array(low))
-    if high is not None:  # min(x, high) = high - relu(high - x)
-        room = _affine(context, x, minus, exact_array(high))
-        room = context.emit(Elementwise(Function.RELU), (room,), x.shape)
-        x = _affine(context, room, minus, exact_array(high))
-    return x
-
-
-def _bound(context: NodeContext, index: int, name: str) -> Fraction | None:
-    """A bound of Clip: an attribute up to opset 10, then an input; None if there is none."""
-    if context.opset < 11:
-        if not context.has(name):
-            return None
-        number: float | Fraction = context.real(name, 0.0)
-    else:
-        if context.optional(index) is None:
-            return None
-        values: Array = context.numbers(index)
-        if values.size != 1:
-            raise context.invalid(f"bound {name!r} has shape {list(values.shape)}")
-        number = values.reshape(-1)[0]
-        number = number if isinstance(number, Fraction) else np.asarray(number).item()
-        if number != number:
-            raise context.invalid(f"bound {name!r} is not a number")
-    if isinstance(number, float) and abs(number) >= _UNBOUNDED:
-        if (number > 0) != (name == "max"):
-            raise context.invalid(f"bound {name!r} is {number}")
-        return None
-    return Fraction(number)

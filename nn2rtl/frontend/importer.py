@@ -19,6 +19,8 @@ from nn2rtl.ir.types import RealType, exact_array
 _OPERATOR_MODULES = (
     "constant_nodes",
     "elementwise",
+    "functions",
+    "gathers",
     "integer_operators",
     "layout",
     "linear",
@@ -77,6 +79,11 @@ def import_model(model: SourceModel) -> ModelGraph:
     _drop_unread(graph, result.name)
     graph.outputs = [result.name]
     graph.output_names = [model.outputs[0]]
+    graph.tensors = {
+        name: value.name
+        for name, value in values.items()
+        if isinstance(value, Tensor) and value.name in graph.nodes
+    }
     return graph
 
 

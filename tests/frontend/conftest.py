@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from model_executor import run_graph
 from onnx import helper, numpy_helper
@@ -68,6 +69,33 @@ def build_model() -> Callable[..., onnx.ModelProto]:
 @pytest.fixture
 def execute() -> Callable[[ModelGraph, Array], Array]:
     return run_graph
+
+
+@pytest.fixture
+def equals_onnxruntime(imported: Callable[..., ModelGraph]) -> Callable[..., ModelGraph]:
+    """Checks an imported model on random inputs against onnxruntime; returns its graph."""
+
+    def run(
+        nodes: list[onnx.NodeProto], shape: list[int], constants: dict[str, Any], opset: int = 13
+    ) -> ModelGraph:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(
+            build(nodes, shape, constants, opset=opset).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+        graph = imported(nodes, shape, constants, opset=opset)
+        rng = np.random.default_rng(1)
+        for _ in range(4):
+            x = rng.normal(0, 2, shape).astype(np.float32)
+            (wanted,) = session.run(None, {"x": x})
+            given = run_graph(graph, x)
+            assert given.shape == wanted.shape
+            np.testing.assert_allclose(given, wanted, rtol=1e-4, atol=1e-4)
+        return graph
+
+    return run
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Standard operators against onnxruntime; weights are integers, so that both can run them."""
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import helper
 
@@ -176,21 +175,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_equals_onnxruntime(name, imported, execute, build_model):
-    nodes, shape, constants, opset = CASES[name]
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    model = build_model(nodes, shape, constants, opset=opset)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    graph = imported(nodes, shape, constants, opset=opset)
-    for _ in range(4):
-        x = rng.normal(0, 2, shape).astype(np.float32)
-        (wanted,) = session.run(None, {"x": x})
-        given = execute(graph, x)
-        assert given.shape == wanted.shape
-        np.testing.assert_allclose(given, wanted, rtol=1e-4, atol=1e-4)
+def test_equals_onnxruntime(name, equals_onnxruntime):
+    equals_onnxruntime(*CASES[name])
 
 
 def test_names(imported):
