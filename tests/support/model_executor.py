@@ -9,6 +9,7 @@ import numpy as np
 from nn2rtl.ir import model as m
 from nn2rtl.ir.float_functions import float_function, float_round
 from nn2rtl.ir.model import ModelGraph
+from nn2rtl.ir.types import QuantizedConstant
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +45,7 @@ def _step(op: m.ModelOp, operands: list[Array], shape: tuple[int, ...]) -> Array
         case m.Affine():
             return _f(op.scale) * x + _f(op.offset)
         case m.MatMul():
-            return x @ _f(op.weight.exact())
+            return x @ _weight(op.weight)
         case m.Conv():
             return _conv(op, x)
         case m.Elementwise():
@@ -96,7 +97,7 @@ def _grown(x: Array, pads: tuple[int, ...], fill: float) -> Array:
 
 def _conv_transpose(op: m.ConvTranspose, x: Array, shape: tuple[int, ...]) -> Array:
     """Each position adds its taps to the result, as the definition says."""
-    weight = _f(op.weight.exact())
+    weight = _weight(op.weight)
     rank, groups = len(op.strides), op.groups
     full = [
         shape[1 + a] + op.pads[a] + op.pads[a + rank] + op.strides[a] for a in range(rank)
@@ -120,6 +121,11 @@ def _f(values: Array) -> Array:
     return values.astype(np.float64)
 
 
+def _weight(weight: QuantizedConstant) -> Array:
+    """Exact where scales are float32."""
+    return (weight.values - _f(weight.zero_point)) * _f(weight.scale)
+
+
 def _windows(
     x: Array,
     kernel: tuple[int, ...],
@@ -138,7 +144,7 @@ def _windows(
 
 
 def _conv(op: m.Conv, x: Array) -> Array:
-    weight = _f(op.weight.exact())
+    weight = _weight(op.weight)
     kernel = weight.shape[2:]
     rank, groups = len(kernel), op.groups
     view = _windows(x, kernel, op.strides, op.pads, op.dilations, 0.0)
