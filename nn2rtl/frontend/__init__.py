@@ -10,9 +10,10 @@ from nn2rtl.errors import ModelError, UnsupportedError
 from nn2rtl.frontend.importer import import_model, register_operators
 from nn2rtl.frontend.onnx_file import read_onnx
 from nn2rtl.frontend.registry import OperatorInfo, registered
+from nn2rtl.frontend.tflite_import import load_tflite, tflite_operator_table
 from nn2rtl.ir.model import ModelGraph
 
-__all__ = ["OperatorInfo", "load", "operator_table"]
+__all__ = ["OperatorInfo", "load", "operator_table", "tflite_operator_table"]
 
 _MAX_BYTES = 512 << 20
 _QONNX = "export the network as QONNX (Brevitas export_qonnx, or qonnx from QKeras)"
@@ -31,7 +32,7 @@ def load(path: str | Path) -> ModelGraph:
     Parameters
     ----------
     path : str or Path
-        A QONNX model.
+        A QONNX or TensorFlow Lite model.
 
     Returns
     -------
@@ -49,9 +50,7 @@ def load(path: str | Path) -> ModelGraph:
     path = Path(path)
     data = _read(path)
     if data[4:8] == b"TFL3":
-        raise UnsupportedError(
-            "TensorFlow Lite files are not supported yet", node=str(path), remedy=_QONNX
-        )
+        return load_tflite(data, path)
     for magic, kind in _FOREIGN:
         if data.startswith(magic):
             raise ModelError(f"the file is {kind}", node=str(path), remedy=_QONNX)
