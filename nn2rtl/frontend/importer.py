@@ -131,7 +131,11 @@ def _drop_unread(graph: ModelGraph, output: str) -> None:
 def _sample_shape(entry: SourceInput) -> tuple[int, ...]:
     remedy = "export with a fixed input shape and a batch size of one"
     if not entry.numeric:
-        raise UnsupportedError("the input is not a tensor of numbers", node=entry.name)
+        raise UnsupportedError(
+            f"the input is not a tensor of numbers (its element type is {entry.element})",
+            node=entry.name,
+            remedy="use a float or integer input",
+        )
     if not entry.shape:
         raise UnsupportedError(
             "the input has no shape with a batch dimension", node=entry.name, remedy=remedy

@@ -7,7 +7,13 @@ from pathlib import Path
 import onnx
 
 from nn2rtl.errors import ModelError, Nn2RtlError, UnsupportedError
-from nn2rtl.frontend.onnx_tensors import ExternalData, decode_tensor, integer_type, numeric_type
+from nn2rtl.frontend.onnx_tensors import (
+    ExternalData,
+    decode_tensor,
+    integer_type,
+    numeric_type,
+    type_name,
+)
 from nn2rtl.frontend.source import (
     Array,
     AttributeValue,
@@ -98,7 +104,10 @@ def _input(value: onnx.ValueInfoProto) -> SourceInput:
             for d in tensor.shape.dim
         )
     is_number = numeric_type(tensor.elem_type) and tensor.elem_type != onnx.TensorProto.BOOL
-    return SourceInput(_text(value.name), shape, is_number, integer_type(tensor.elem_type))
+    element = tensor.elem_type
+    return SourceInput(
+        _text(value.name), shape, is_number, integer_type(element), type_name(element)
+    )
 
 
 def _node(node: onnx.NodeProto, external: ExternalData) -> SourceNode:

@@ -66,12 +66,15 @@ class SourceInput:
         Whether it is a tensor of real numbers.
     integers : IntType or None
         Range of the element type; None unless it is an integer type.
+    element : str
+        The file's name of the element type, for messages.
     """
 
     name: str
     shape: tuple[int | None, ...] | None
     numeric: bool
     integers: IntType | None = None
+    element: str = ""
 
 
 @dataclass(frozen=True)
