@@ -11,7 +11,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from nn2rtl.plan.components import component, shape_of
-from nn2rtl.plan.stages import ForkStage, Plan, StreamType, SumStage
+from nn2rtl.plan.stages import ConcatStage, ForkStage, Plan, StreamType, PairStage
 from nn2rtl.primitives.fifo import Fifo
 from nn2rtl.primitives.fork import Fork
 
@@ -78,8 +78,11 @@ class Core(wiring.Component):
                 continue
             part: Any = component(stage)
             m.submodules[stage.name] = part
-            if isinstance(stage, SumStage):
+            if isinstance(stage, PairStage):
                 _join(m, part, *operands)
+            elif isinstance(stage, ConcatStage):
+                for sink, operand in zip(part.inputs, operands, strict=True):
+                    _connect(m, sink, operand)
             else:
                 _connect(m, part.i, operands[0])
             streams[stage.name, ""] = part.o

@@ -17,17 +17,21 @@ from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
     ArgMaxStage,
+    ConcatStage,
     ConvStage,
     Epilogue,
+    GatherStage,
     PoolStage,
-    SumStage,
+    PairStage,
     WidthStage,
     is_table,
 )
 from nn2rtl.primitives.argmax import ArgMax
+from nn2rtl.primitives.concat import Concat
 from nn2rtl.primitives.credits import CreditedPipe
 from nn2rtl.primitives.engine import ConvEngine, WindowReduceEngine
 from nn2rtl.primitives.fifo import fifo_latency
+from nn2rtl.primitives.gather import GatherEngine
 from nn2rtl.primitives.lookup import Lookup
 from nn2rtl.primitives.pipe_chain import PipeChain
 from nn2rtl.primitives.reduce import LaneReduce
@@ -88,7 +92,7 @@ def table_of(op: ig.Lookup | ig.Thresholds, operand: IntType) -> list[int]:
     return [op.low + int(count) for count in reached.sum(axis=1)]
 
 
-def _epilogue(stage: ConvStage | PoolStage | SumStage) -> list[wiring.Component]:
+def _epilogue(stage: ConvStage | PoolStage | PairStage) -> list[wiring.Component]:
     if stage.epilogue is None:
         return []
     kind = stage.result
@@ -98,7 +102,8 @@ def _epilogue(stage: ConvStage | PoolStage | SumStage) -> list[wiring.Component]
 
 
 def component(stage: AnyStage) -> wiring.Component:
-    """The component of a stage: a stream ``i`` (of a sum: of a struct a, b) and a stream ``o``.
+    """The component of a stage: a stream ``i`` (of a sum: of a struct a, b; of a concatenation:
+    ``i0``, ``i1``, ...) and a stream ``o``.
 
     Raises
     ------
@@ -109,7 +114,7 @@ def component(stage: AnyStage) -> wiring.Component:
         return _conv(stage)
     if isinstance(stage, PoolStage):
         return _pool(stage)
-    if isinstance(stage, SumStage):
+    if isinstance(stage, PairStage):
         pipe: Any = WeightedSum(
             [shape_of(kind.type) for kind in stage.operands],
             shape_of(stage.accumulator), stage.result.lanes, stage.op.weights,
@@ -127,6 +132,17 @@ def component(stage: AnyStage) -> wiring.Component:
             shape_of(operand.type), operand.lanes, operand.beats, shape_of(stage.result.type)
         )
         return CreditedPipe(pipe, stage.depth, inputs_per_output=operand.beats)
+    if isinstance(stage, GatherStage):
+        operand = stage.operand
+        return GatherEngine(
+            stage.program, ArrayLayout(shape_of(operand.type), operand.lanes),
+            shape_of(stage.result.type), stage.fill, depth=stage.depth, capacity=stage.capacity,
+        )
+    if isinstance(stage, ConcatStage):
+        return Concat(
+            [shape_of(kind.type) for kind in stage.operands], shape_of(stage.result.type),
+            stage.result.lanes, stage.chunks, stage.depth,
+        )
     if isinstance(stage, WidthStage):
         narrow, wide = sorted((stage.operand.lanes, stage.result.lanes))
         converter = Upsizer if stage.operand.lanes == narrow else Downsizer
@@ -180,7 +196,7 @@ def stage_latency(stage: AnyStage) -> StageLatency:
     part: Any = component(stage)
     # Only asked for its latency: Amaranth would warn that it is never elaborated.
     _silence(part)
-    if isinstance(stage, ConvStage | PoolStage):
+    if isinstance(stage, ConvStage | PoolStage | GatherStage):
         return StageLatency(part.pipe_latency, part.fifo_latency)
     fifo = fifo_latency(stage.depth)
     return StageLatency(part.latency - fifo, fifo)

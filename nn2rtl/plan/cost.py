@@ -17,19 +17,23 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntType
 from nn2rtl.plan import cost_parts as parts
 from nn2rtl.plan import cost_pipes as pipes
+from nn2rtl.plan.concat import concat_area
 from nn2rtl.plan.cost_buffer import Buffer, line_buffer
 from nn2rtl.plan.cost_mac import mac_array
 from nn2rtl.plan.cost_parts import Area
+from nn2rtl.plan.gather import gather_area
 from nn2rtl.plan.stages import (
     EPILOGUES,
     AnyStage,
     ApplyStage,
     ArgMaxStage,
+    ConcatStage,
     ConvStage,
     Epilogue,
     ForkStage,
+    GatherStage,
     PoolStage,
-    SumStage,
+    PairStage,
     WidthStage,
     groups_at_once,
 )
@@ -201,7 +205,7 @@ def _stage_area(stage: AnyStage) -> Area:
                          result.type, stage.epilogue, folding, stage.depth)
         return _pool(stage.op, buffer, stage.capacity, operand.type, stage.accumulator,
                      result.type, stage.epilogue, folding, g.words * operand.lanes, stage.depth)
-    if isinstance(stage, SumStage):
+    if isinstance(stage, PairStage):
         a, b = (operand.type for operand in stage.operands)
         channels = stage_channels(stage.epilogue, result.lanes)
         return (
@@ -220,6 +224,10 @@ def _stage_area(stage: AnyStage) -> Area:
         return pipes.argmax(kind.type.width, kind.lanes, kind.beats) + parts.credited(
             stage.depth, result.bits, kind.beats
         )
+    if isinstance(stage, GatherStage):
+        return gather_area(stage)
+    if isinstance(stage, ConcatStage):
+        return concat_area(stage)
     if isinstance(stage, WidthStage):
         build = parts.upsizer if stage.operand.lanes < result.lanes else parts.downsizer
         return build(stage.operand.bits, result.bits, stage.depth)

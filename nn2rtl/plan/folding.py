@@ -15,11 +15,10 @@ from nn2rtl.boards.resources import Resources
 from nn2rtl.errors import OptionsError
 from nn2rtl.ir import integer as ig
 from nn2rtl.options import LayerOptions
+from nn2rtl.plan.lanes import MAX_STREAM_BITS, divisors
 from nn2rtl.plan.stages import groups_at_once
 from nn2rtl.plan.streams import Folding, Layer, window_folds
 
-MAX_STREAM_BITS = 1024
-"""Widest stream between layers: of AXI4-Stream, and of what can still be routed."""
 MAX_PRODUCTS = 4096
 """Most products a layer may compute at once."""
 MIN_LUTS_PER_DSP = 20
@@ -36,11 +35,6 @@ class Candidate:
 
 
 Cost = Callable[[Layer, Folding], Resources]
-
-
-def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    return [d for d in range(1, number + 1) if number % d == 0]
 
 
 def layer_cycles(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> int:

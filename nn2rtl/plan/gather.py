@@ -10,7 +10,12 @@ import numpy.typing as npt
 from nn2rtl.errors import UnsupportedError
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntArray, IntTensor
+from nn2rtl.plan.cost_parts import Area, block_ram, credits, fifo, lut_ram
+from nn2rtl.plan.lanes import divisors
+from nn2rtl.plan.stages import GatherStage
+from nn2rtl.primitives.gather import gather_pointer_bits
 from nn2rtl.primitives.read_program import NestProgram, ReadProgram, TableEntry, TableProgram
+from nn2rtl.primitives.ring import ring_memory
 
 MAX_LOOPS = 7
 """Most loops of a program; what takes more is a table."""
@@ -20,12 +25,6 @@ MAX_AHEAD_BITS = 1 << 19
 """Largest buffer, in bits, that lets its writer run ahead of what the reader needs."""
 
 Loops = list[tuple[int, int]]
-
-
-def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
-    return small + [number // d for d in reversed(small) if d * d != number]
 
 
 @lru_cache(maxsize=1024)
@@ -83,6 +82,11 @@ def read_program(
         if len(program.loops) <= MAX_LOOPS:
             return program
     return _table(words, image, node)
+
+
+def copy_program(words: int) -> NestProgram:
+    """The program that reads all words in order: a FIFO."""
+    return NestProgram(words, 0)
 
 
 def loop_nest(words: IntArray) -> Loops | None:
@@ -195,6 +199,16 @@ def gather_capacity(program: ReadProgram, bits: int) -> int:
         return max(2, _power(program.minimum_capacity))
     ahead = _power(program.minimum_capacity + program.longest_release)
     return ahead if ahead * bits <= MAX_AHEAD_BITS else _power(program.minimum_capacity)
+
+
+def gather_area(stage: GatherStage) -> Area:
+    """`GatherEngine`: pointers and loop counters or ROM, memory, credits and FIFO."""
+    program, operand, result = stage.program, stage.operand, stage.result
+    bits = gather_pointer_bits(program, stage.capacity)
+    area = Area(4.5 * bits, 3 * bits) + credits(stage.depth) + fifo(stage.depth, result.bits)
+    if ring_memory(stage.capacity, operand.bits) == "block":
+        return area + block_ram(stage.capacity, operand.bits)
+    return area + Area(lut_ram(stage.capacity, operand.bits), operand.bits)
 
 
 def program_needs(program: ReadProgram, inferences: int) -> tuple[IntArray, IntArray]:

@@ -123,7 +123,7 @@ class PoolStage(Stage):
 
 
 @dataclass(frozen=True, eq=False)
-class SumStage(Stage):
+class PairStage(Stage):
     """Weighted sum of two streams in step. Parameters as in `ConvStage`."""
 
     operands: tuple[StreamType, StreamType]
@@ -207,7 +207,15 @@ class InputStage:
 
 
 AnyStage: TypeAlias = (
-    ConvStage | PoolStage | SumStage | ApplyStage | ArgMaxStage | WidthStage | ForkStage
+    ConvStage
+    | PoolStage
+    | PairStage
+    | ApplyStage
+    | ArgMaxStage
+    | GatherStage
+    | ConcatStage
+    | WidthStage
+    | ForkStage
 )
 
 

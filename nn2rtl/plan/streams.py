@@ -10,18 +10,23 @@ from typing import Any
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.graph import Node
 from nn2rtl.ir.types import IntTensor
+from nn2rtl.plan.concat import concat_chunks, concat_lanes
+from nn2rtl.plan.gather import copy_program, gather_capacity, gather_lanes, read_program
+from nn2rtl.plan.lanes import choose_lanes
 from nn2rtl.plan.stages import (
     EPILOGUES,
     AnyStage,
     ApplyStage,
     ArgMaxStage,
+    ConcatStage,
     ConvStage,
     ForkStage,
+    GatherStage,
     InputStage,
     Plan,
     PoolStage,
     StreamType,
-    SumStage,
+    PairStage,
     WidthStage,
     groups_at_once,
     tensor_stream,
@@ -86,7 +91,7 @@ def layers(graph: ig.IntegerGraph) -> list[Layer]:
             readers = graph.consumers(node.name)
             epilogue = None
             if (
-                not isinstance(node.op, (ig.ArgMax, *EPILOGUES))
+                not isinstance(node.op, (ig.ArgMax, ig.Concat, ig.Gather, *EPILOGUES))
                 and len(readers) == 1
                 and isinstance(readers[0].op, EPILOGUES)
                 and node.name not in graph.outputs
@@ -149,12 +154,13 @@ class StreamBuilder:
         self.stages: list[AnyStage] = []
         self.names: set[str] = {"input"}
         self.streams: dict[str, tuple[str, StreamType]] = {}
+        self.demands: dict[str, int] = {}
 
     def build(self) -> Plan:
         """The plan, with FIFOs of provisional depths."""
         source = next(node for node in self.graph if isinstance(node.op, ig.Input))
         reader = next(layer for layer in self.layers if source.name in layer.inputs)
-        lanes = self._wanted_lanes(reader) or 1
+        lanes = self._wanted_lanes(reader) or self._demand(source.name)
         start = InputStage("input", tensor_stream(self.graph.types[source.name], lanes))
         self.streams[source.name] = (start.name, start.result)
         self._fork(source.name)
@@ -170,6 +176,16 @@ class StreamBuilder:
         if isinstance(layer.node.op, ig.Conv | ig.MaxPool | ig.SumPool):
             return self.foldings[layer.node.name].simd
         return None
+
+    def _demand(self, tensor: str) -> int:
+        """Most lanes that a reader of a tensor wants, seen through layers that take any; or 1."""
+        if tensor not in self.demands:
+            readers = [layer for layer in self.layers if tensor in layer.inputs]
+            self.demands[tensor] = max(
+                (self._wanted_lanes(layer) or self._demand(layer.name) for layer in readers),
+                default=1,
+            )
+        return self.demands[tensor]
 
     def _unique(self, hint: str) -> str:
         """A name that is legal everywhere, whatever the model calls its nodes."""
@@ -214,6 +230,10 @@ class StreamBuilder:
             stage = self._windowed(layer, op)
         elif isinstance(op, ig.WeightedSum):
             stage = self._sum(layer, op)
+        elif isinstance(op, ig.Gather):
+            stage = self._gather(layer, op)
+        elif isinstance(op, ig.Concat):
+            stage = self._concat(layer, op)
         else:
             stage = self._plain(layer)
         self.stages.append(stage)
@@ -239,15 +259,59 @@ class StreamBuilder:
         }
         return ConvStage(pe=folding.pe, **parts) if isinstance(op, ig.Conv) else PoolStage(**parts)
 
-    def _sum(self, layer: Layer, op: ig.WeightedSum) -> SumStage:
+    def _sum(self, layer: Layer, op: ig.WeightedSum) -> PairStage:
         node = layer.node
         lanes = min(self.streams[name][1].lanes for name in layer.inputs)
         (a, kind_a), (b, kind_b) = (self._read(name, layer, lanes) for name in layer.inputs)
         epilogue: Any = layer.epilogue.op if layer.epilogue else None
-        return SumStage(
+        return PairStage(
             self._unique(node.name), node.source, (a, b),
             tensor_stream(self.graph.types[layer.name], lanes), 2, (kind_a, kind_b), op,
             self.graph.types[node.name].type, epilogue, False,
+        )
+
+    def _gather(self, layer: Layer, op: ig.Gather) -> GatherStage:
+        node = layer.node
+        operand, result = self.graph.types[node.inputs[0]], self.graph.types[node.name]
+        lanes = choose_lanes(
+            gather_lanes(op, operand, result),
+            [(operand.size, self.streams[layer.inputs[0]][1].lanes)],
+            result.size, self._demand(layer.name), result.type.width,
+        )
+        stream, kind = self._read(layer.inputs[0], layer, lanes)
+        program = read_program(op, operand, result, lanes, node.source)
+        return GatherStage(
+            self._unique(node.name), node.source, (stream,), tensor_stream(result, lanes), 2,
+            kind, program, gather_capacity(program, kind.bits), op.fill,
+        )
+
+    def _concat(self, layer: Layer, op: ig.Concat) -> ConcatStage:
+        node = layer.node
+        operands = [self.graph.types[name] for name in node.inputs]
+        result = self.graph.types[node.name]
+        lanes = choose_lanes(
+            concat_lanes(operands),
+            [(operand.size, self.streams[name][1].lanes)
+             for operand, name in zip(operands, layer.inputs, strict=True)],
+            result.size, self._demand(layer.name), result.type.width,
+        )
+        streams: list[tuple[str, StreamType]] = []
+        for tensor in layer.inputs:
+            stream, kind = self._read(tensor, layer, lanes)
+            if stream in [name for name, _ in streams]:
+                # A stream that is read twice: each branch of a fork has a reader of its own.
+                program = copy_program(kind.beats)
+                copy = GatherStage(
+                    self._unique(f"{node.name}_in"), node.source, (stream,), kind, 2, kind,
+                    program, gather_capacity(program, kind.bits), 0,
+                )
+                self.stages.append(copy)
+                stream = copy.name
+            streams.append((stream, kind))
+        return ConcatStage(
+            self._unique(node.name), node.source, tuple(name for name, _ in streams),
+            tensor_stream(result, lanes), 2, tuple(kind for _, kind in streams),
+            concat_chunks(op, operands, lanes),
         )
 
     def _plain(self, layer: Layer) -> ApplyStage | ArgMaxStage:

@@ -8,16 +8,20 @@ import numpy as np
 
 from nn2rtl.ir.types import IntArray
 from nn2rtl.plan.components import fork_latency, stage_latency
+from nn2rtl.plan.concat import concat_order
+from nn2rtl.plan.gather import program_frees, program_needs
 from nn2rtl.plan.schedule import Dependence, Process, connect, solve
 from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
     ArgMaxStage,
+    ConcatStage,
     ConvStage,
     ForkStage,
+    GatherStage,
     Plan,
     PoolStage,
-    SumStage,
+    PairStage,
     WidthStage,
 )
 from nn2rtl.primitives.geometry import WindowGeometry
@@ -141,23 +145,54 @@ class Schedule:
         latency = stage_latency(stage)
         if isinstance(stage, ConvStage | PoolStage):
             issue = self._windowed(stage)
+        elif isinstance(stage, GatherStage):
+            issue = self._gather(stage)
+        elif isinstance(stage, ConcatStage):
+            issue = self._concat(stage)
         else:
             issue = self._plain(stage)
         self.issues[stage.name, ""] = issue, latency.pipe + latency.fifo, stage.depth
 
-    def _windowed(self, stage: ConvStage | PoolStage) -> _Port:
-        """A line buffer's writer and reader."""
-        g = stage.geometry
-        write = self._process(f"{stage.name}.write", g.image_words)
-        read = self._process(f"{stage.name}.read", g.steps)
+    def _buffer(
+        self,
+        stage: AnyStage,
+        words: int,
+        steps: int,
+        needs: tuple[IntArray, IntArray],
+        frees: tuple[IntArray, IntArray],
+    ) -> Process:
+        """A buffer's writer, and its reader, which is returned."""
+        write = self._process(f"{stage.name}.write", words)
+        read = self._process(f"{stage.name}.read", steps)
         self._join(stage.inputs[0], stage.name, _Port(write, np.arange(write.steps)))
-        steps, words = window_reads(g, self.inferences)
-        read.waits.append(Dependence(steps, write.name, words, 1))
-        writes, releases = window_frees(g, stage.capacity, self.inferences)
-        write.waits.append(Dependence(writes, read.name, releases, 1))
+        read.waits.append(Dependence(needs[0], write.name, needs[1], 1))
+        write.waits.append(Dependence(frees[0], read.name, frees[1], 1))
+        return read
+
+    def _gather(self, stage: GatherStage) -> _Port:
+        program = stage.program
+        read = self._buffer(
+            stage, program.image_words, program.steps, program_needs(program, self.inferences),
+            program_frees(program, stage.capacity, self.inferences),
+        )
+        return _Port(read, np.arange(read.steps))
+
+    def _concat(self, stage: ConcatStage) -> _Port:
+        process = self._process(stage.name, stage.result.beats)
+        turn = np.tile(concat_order(stage), self.inferences)
+        for k, name in enumerate(stage.inputs):
+            self._join(name, stage.name, _Port(process, np.nonzero(turn == k)[0]))
+        return _Port(process, np.arange(process.steps))
+
+    def _windowed(self, stage: ConvStage | PoolStage) -> _Port:
+        g = stage.geometry
+        read = self._buffer(
+            stage, g.image_words, g.steps, window_reads(g, self.inferences),
+            window_frees(g, stage.capacity, self.inferences),
+        )
         return _Port(read, np.arange(g.group_steps - 1, read.steps, g.group_steps))
 
-    def _plain(self, stage: SumStage | ApplyStage | ArgMaxStage | WidthStage) -> _Port:
+    def _plain(self, stage: PairStage | ApplyStage | ArgMaxStage | WidthStage) -> _Port:
         """A pipe with credits, or a width converter."""
         if isinstance(stage, WidthStage) and stage.operand.lanes > stage.result.lanes:
             process = self._process(stage.name, stage.result.beats)
@@ -165,7 +200,7 @@ class Schedule:
             take = np.arange(0, process.steps, ratio)
             self._join(stage.inputs[0], stage.name, _Port(process, take))
             return _Port(process, np.arange(process.steps))
-        operand = stage.operands[0] if isinstance(stage, SumStage) else stage.operand
+        operand = stage.operands[0] if isinstance(stage, PairStage) else stage.operand
         process = self._process(stage.name, operand.beats)
         for name in stage.inputs:
             self._join(name, stage.name, _Port(process, np.arange(process.steps)))

@@ -15,12 +15,14 @@ from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
     ArgMaxStage,
+    ConcatStage,
     ConvStage,
     Epilogue,
     ForkStage,
+    GatherStage,
     PoolStage,
     StreamType,
-    SumStage,
+    PairStage,
     WidthStage,
     is_table,
 )
@@ -211,7 +213,7 @@ class LayerReport:
 
 def _operations(stage: AnyStage) -> tuple[ig.IntOp | None, Epilogue | None]:
     """The graph's operation that a stage computes first, and the one that it ends with."""
-    if isinstance(stage, ConvStage | PoolStage | SumStage):
+    if isinstance(stage, ConvStage | PoolStage | PairStage):
         return stage.op, stage.epilogue
     if isinstance(stage, ApplyStage):
         return stage.epilogue, stage.epilogue
@@ -219,32 +221,34 @@ def _operations(stage: AnyStage) -> tuple[ig.IntOp | None, Epilogue | None]:
 
 
 def _operands(stage: AnyStage) -> tuple[StreamType, ...]:
-    if isinstance(stage, SumStage):
+    if isinstance(stage, PairStage | ConcatStage):
         return stage.operands
     return (stage.result,) if isinstance(stage, ForkStage) else (stage.operand,)
 
 
 def _accumulator(stage: AnyStage) -> IntType | None:
     """What a stage's requantizer works on, or would."""
-    if isinstance(stage, ConvStage | PoolStage | SumStage):
+    if isinstance(stage, ConvStage | PoolStage | PairStage):
         return stage.accumulator
     return stage.operand.type if isinstance(stage, ApplyStage) else None
 
 
 def _uses_dsp(stage: AnyStage) -> bool | None:
     """None for stages that multiply nothing, hence have no choice."""
-    if isinstance(stage, ConvStage | PoolStage | SumStage | ApplyStage):
+    if isinstance(stage, ConvStage | PoolStage | PairStage | ApplyStage):
         return stage.use_dsp
     return None
 
 
 def _stage_kind(stage: AnyStage, operand: Shape) -> str:
-    if isinstance(stage, ConvStage | PoolStage | SumStage):
+    if isinstance(stage, ConvStage | PoolStage | PairStage):
         return kind_of(stage.op, operand)
     if isinstance(stage, ApplyStage):
         return "requantize"
     if isinstance(stage, ArgMaxStage):
         return "argmax"
+    if isinstance(stage, GatherStage | ConcatStage):
+        return "gather" if isinstance(stage, GatherStage) else "concat"
     return "width converter" if isinstance(stage, WidthStage) else "fork"
 
 

@@ -20,7 +20,7 @@ from nn2rtl.plan.stages import (
     ArgMaxStage,
     ConvStage,
     PoolStage,
-    SumStage,
+    PairStage,
 )
 
 BECOMES: dict[str, tuple[type, ...]] = {
@@ -122,7 +122,7 @@ HARDWARE: dict[type, tuple[type | None, str]] = {
     ig.Conv: (ConvStage, "`ConvEngine`: line buffer, weight memory, `MacArray`, output FIFO"),
     ig.SumPool: (PoolStage, "`WindowReduceEngine`: line buffer, `LaneReduce`, output FIFO"),
     ig.MaxPool: (PoolStage, "`WindowReduceEngine`, as for `SumPool`"),
-    ig.WeightedSum: (SumStage, "`WeightedSum`: shifts and adders"),
+    ig.WeightedSum: (PairStage, "`WeightedSum`: shifts and adders"),
     ig.Thresholds: (ApplyStage, "`Thresholds`: a pipelined binary search"),
     ig.Requantize: (ApplyStage, "`Requantizer`: multiply, add, shift, clip"),
     ig.ArgMax: (ArgMaxStage, "`ArgMax`: a tree of comparators"),
