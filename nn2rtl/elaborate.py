@@ -11,7 +11,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from nn2rtl.plan.components import component, shape_of
-from nn2rtl.plan.stages import ConcatStage, ForkStage, Plan, StreamType, PairStage
+from nn2rtl.plan.stages import ConcatStage, ForkStage, PairStage, Plan, StreamType
 from nn2rtl.primitives.fifo import Fifo
 from nn2rtl.primitives.fork import Fork
 

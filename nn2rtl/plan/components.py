@@ -21,8 +21,8 @@ from nn2rtl.plan.stages import (
     ConvStage,
     Epilogue,
     GatherStage,
-    PoolStage,
     PairStage,
+    PoolStage,
     WidthStage,
     is_table,
 )
@@ -34,6 +34,7 @@ from nn2rtl.primitives.fifo import fifo_latency
 from nn2rtl.primitives.gather import GatherEngine
 from nn2rtl.primitives.lookup import Lookup
 from nn2rtl.primitives.pipe_chain import PipeChain
+from nn2rtl.primitives.product import Product
 from nn2rtl.primitives.reduce import LaneReduce
 from nn2rtl.primitives.requantize import Requantizer
 from nn2rtl.primitives.thresholds import Thresholds
@@ -102,7 +103,7 @@ def _epilogue(stage: ConvStage | PoolStage | PairStage) -> list[wiring.Component
 
 
 def component(stage: AnyStage) -> wiring.Component:
-    """The component of a stage: a stream ``i`` (of a sum: of a struct a, b; of a concatenation:
+    """The component of a stage: a stream ``i`` (of a pair: of a struct a, b; of a concatenation:
     ``i0``, ``i1``, ...) and a stream ``o``.
 
     Raises
@@ -115,11 +116,7 @@ def component(stage: AnyStage) -> wiring.Component:
     if isinstance(stage, PoolStage):
         return _pool(stage)
     if isinstance(stage, PairStage):
-        pipe: Any = WeightedSum(
-            [shape_of(kind.type) for kind in stage.operands],
-            shape_of(stage.accumulator), stage.result.lanes, stage.op.weights,
-        )
-        return CreditedPipe(PipeChain([pipe, *_epilogue(stage)]), stage.depth)
+        return CreditedPipe(PipeChain([_pair(stage), *_epilogue(stage)]), stage.depth)
     if isinstance(stage, ApplyStage):
         operand, result = stage.operand, stage.result
         pipe = epilogue_pipe(
@@ -148,6 +145,18 @@ def component(stage: AnyStage) -> wiring.Component:
         converter = Upsizer if stage.operand.lanes == narrow else Downsizer
         return converter(shape_of(stage.result.type), narrow, wide // narrow, stage.depth)
     raise TypeError(f"no component for {type(stage).__name__}")
+
+
+def _pair(stage: PairStage) -> wiring.Component:
+    shapes = [shape_of(kind.type) for kind in stage.operands]
+    accumulator, lanes = shape_of(stage.accumulator), stage.result.lanes
+    if isinstance(stage.op, ig.WeightedSum):
+        return WeightedSum(shapes, accumulator, lanes, stage.op.weights)
+    return Product(
+        shapes, accumulator, lanes, stage.op.offsets,
+        in_ranges=[(kind.type.low, kind.type.high) for kind in stage.operands],
+        use_dsp=stage.use_dsp,
+    )
 
 
 def _conv(stage: ConvStage) -> wiring.Component:

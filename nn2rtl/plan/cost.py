@@ -22,6 +22,7 @@ from nn2rtl.plan.cost_buffer import Buffer, line_buffer
 from nn2rtl.plan.cost_mac import mac_array
 from nn2rtl.plan.cost_parts import Area
 from nn2rtl.plan.gather import gather_area
+from nn2rtl.plan.product import product
 from nn2rtl.plan.stages import (
     EPILOGUES,
     AnyStage,
@@ -32,8 +33,8 @@ from nn2rtl.plan.stages import (
     Epilogue,
     ForkStage,
     GatherStage,
-    PoolStage,
     PairStage,
+    PoolStage,
     WidthStage,
     groups_at_once,
 )
@@ -208,8 +209,12 @@ def _stage_area(stage: AnyStage) -> Area:
     if isinstance(stage, PairStage):
         a, b = (operand.type for operand in stage.operands)
         channels = stage_channels(stage.epilogue, result.lanes)
+        if isinstance(stage.op, ig.Product):
+            pair = product((a, b), stage.op.offsets, result.lanes, stage.use_dsp)
+        else:
+            pair = pipes.weighted_sum(a, b, stage.op.weights, result.lanes)
         return (
-            pipes.weighted_sum(a, b, stage.op.weights, result.lanes)
+            pair
             + pipes.epilogue(stage.epilogue, stage.accumulator, result.type.width, result.lanes,
                              channels, stage.use_dsp)
             + parts.credited(stage.depth, result.bits)

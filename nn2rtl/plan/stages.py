@@ -124,10 +124,10 @@ class PoolStage(Stage):
 
 @dataclass(frozen=True, eq=False)
 class PairStage(Stage):
-    """Weighted sum of two streams in step. Parameters as in `ConvStage`."""
+    """Weighted sum or product of two streams in step. Parameters as in `ConvStage`."""
 
     operands: tuple[StreamType, StreamType]
-    op: ig.WeightedSum
+    op: ig.WeightedSum | ig.Product
     accumulator: IntType
     epilogue: Epilogue | None
     use_dsp: bool

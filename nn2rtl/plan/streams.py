@@ -23,10 +23,10 @@ from nn2rtl.plan.stages import (
     ForkStage,
     GatherStage,
     InputStage,
+    PairStage,
     Plan,
     PoolStage,
     StreamType,
-    PairStage,
     WidthStage,
     groups_at_once,
     tensor_stream,
@@ -228,8 +228,8 @@ class StreamBuilder:
         stage: AnyStage
         if isinstance(op, ig.Conv | ig.MaxPool | ig.SumPool):
             stage = self._windowed(layer, op)
-        elif isinstance(op, ig.WeightedSum):
-            stage = self._sum(layer, op)
+        elif isinstance(op, ig.WeightedSum | ig.Product):
+            stage = self._pair(layer, op)
         elif isinstance(op, ig.Gather):
             stage = self._gather(layer, op)
         elif isinstance(op, ig.Concat):
@@ -259,7 +259,7 @@ class StreamBuilder:
         }
         return ConvStage(pe=folding.pe, **parts) if isinstance(op, ig.Conv) else PoolStage(**parts)
 
-    def _sum(self, layer: Layer, op: ig.WeightedSum) -> PairStage:
+    def _pair(self, layer: Layer, op: ig.WeightedSum | ig.Product) -> PairStage:
         node = layer.node
         lanes = min(self.streams[name][1].lanes for name in layer.inputs)
         (a, kind_a), (b, kind_b) = (self._read(name, layer, lanes) for name in layer.inputs)

@@ -19,9 +19,9 @@ from nn2rtl.plan.stages import (
     ConvStage,
     ForkStage,
     GatherStage,
+    PairStage,
     Plan,
     PoolStage,
-    PairStage,
     WidthStage,
 )
 from nn2rtl.primitives.geometry import WindowGeometry

@@ -20,9 +20,9 @@ from nn2rtl.plan.stages import (
     Epilogue,
     ForkStage,
     GatherStage,
+    PairStage,
     PoolStage,
     StreamType,
-    PairStage,
     WidthStage,
     is_table,
 )

@@ -19,8 +19,8 @@ from nn2rtl.plan.stages import (
     ApplyStage,
     ArgMaxStage,
     ConvStage,
-    PoolStage,
     PairStage,
+    PoolStage,
 )
 
 BECOMES: dict[str, tuple[type, ...]] = {
