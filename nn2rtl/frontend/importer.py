@@ -28,6 +28,7 @@ _OPERATOR_MODULES = (
     "qdq",
     "qlinear",
     "qonnx",
+    "reductions",
     "tail",
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from nn2rtl.frontend.context import NodeContext
 from nn2rtl.frontend.values import Tensor
 
@@ -19,7 +21,9 @@ class Window:
     kernel, strides, dilations : tuple of int
         One for each spatial axis.
     pads : tuple of int
-        Begin of each spatial axis, then end of each.
+        Begin of each spatial axis, then end of each, as far as windows reach.
+    stated : tuple of int
+        The pads that the file states, without what ``ceil_mode`` adds at the end.
     result : tuple of int
         Number of positions along each axis.
     """
@@ -27,6 +31,7 @@ class Window:
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
     pads: tuple[int, ...]
+    stated: tuple[int, ...]
     dilations: tuple[int, ...]
     result: tuple[int, ...]
 
@@ -76,15 +81,32 @@ def window(context: NodeContext, sizes: tuple[int, ...], kernel: tuple[int, ...]
             raise context.invalid(f"attribute {name!r} is {list(given)[:8]}, for {rank} axes")
     extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations))
     pads = _padding(context, sizes, extent, strides, pads)
+    up = bool(context.integer("ceil_mode", 0))
     room = tuple(sizes[a] + pads[a] + pads[a + rank] - extent[a] for a in range(rank))
-    if any(number < 0 for number in room):
+    if any(r < 0 and (not up or -r >= s) for r, s in zip(room, strides)):
         raise context.invalid(f"a window of {list(extent)} does not fit input {list(sizes)}")
-    if context.integer("ceil_mode", 0) and any(r % s for r, s in zip(room, strides)):
-        raise context.unsupported(
-            "ceil_mode adds a position here", "use explicit padding instead of ceil_mode"
-        )
-    result = tuple(r // s + 1 for r, s in zip(room, strides))
-    return Window(kernel, strides, pads, dilations, result)
+    if not up:
+        result = tuple(r // s + 1 for r, s in zip(room, strides))
+        return Window(kernel, strides, pads, pads, dilations, result)
+    # A position more where something is left over, unless it starts in the padding at the end.
+    more = [-(-r // s) + 1 for r, s in zip(room, strides)]
+    result = tuple(
+        n - ((n - 1) * s >= size + before) for n, s, size, before in zip(more, strides, sizes, pads)
+    )
+    over = tuple(max((n - 1) * s - r, 0) for n, s, r in zip(result, strides, room))
+    reach = pads[:rank] + tuple(pad + extra for pad, extra in zip(pads[rank:], over))
+    return Window(kernel, strides, reach, pads, dilations, result)
+
+
+def check_inside(context: NodeContext, area: Window, sizes: tuple[int, ...]) -> None:
+    """ModelError if a window has no position in the tensor, but in padding only."""
+    for axis, size in enumerate(sizes):
+        kernel, dilation = area.kernel[axis], area.dilations[axis]
+        starts = np.arange(area.result[axis]) * area.strides[axis] - area.pads[axis]
+        first = np.maximum(-(starts // dilation), 0)  # tap from which on it is not ahead
+        inside = (first < kernel) & (starts + first * dilation < size)
+        if not np.all(inside):
+            raise context.invalid(f"a window lies in padding {list(area.pads)} altogether")
 
 
 def _padding(

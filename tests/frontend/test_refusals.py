@@ -112,23 +112,11 @@ UNSUPPORTED = {
     ),
     "batch moved": ([n("Transpose", perm=[1, 0])], {}, FLAT, "moves the batch"),
     "batch squeezed": ([n("Squeeze", "x")], {}, FLAT, "removes the batch"),
-    "excluded padding": (
-        [n("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1])],
+    "dilated mean": (
+        [n("AveragePool", kernel_shape=[2, 2], dilations=[2, 2], pads=[1, 1, 1, 1])],
         {},
         IMAGE,
-        "does not count in the mean",
-    ),
-    "ceil mode": (
-        [n("MaxPool", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)],
-        {},
-        IMAGE,
-        "ceil_mode",
-    ),
-    "dilated pool": (
-        [n("MaxPool", kernel_shape=[2, 2], dilations=[2, 2])],
-        {},
-        IMAGE,
-        "dilated",
+        "dilated.*count_include_pad",
     ),
     "pool indices": (
         [n("MaxPool", "x", "p i", kernel_shape=[2, 2]), n("Add", "p i")],
@@ -137,11 +125,11 @@ UNSUPPORTED = {
         "another operator that is not supported",
     ),
     "3-D": ([n("GlobalAveragePool")], {}, [1, 2, 3, 4, 5], "3 spatial axes"),
-    "mean over channels": ([n("ReduceMean", axes=[1])], {}, IMAGE, "mean over axes .1."),
+    "mean over the batch": ([n("ReduceMean")], {}, IMAGE, "with the batch dimension"),
     "training": ([n("BatchNormalization", "x x x x x", training_mode=1)], {}, FLAT, "training"),
     "cast to bool": ([n("Cast", to=9)], {}, FLAT, "becomes bool"),
     "batch": ([n("Relu")], {}, [2, 4], "batch size 2"),
-    "dynamic": ([n("Relu")], {}, [1, "width"], "dynamic dimensions.*'\\?'"),
+    "dynamic size": ([n("Relu")], {}, [1, "width"], "dynamic dimensions.*'\\?'"),
     "huge constant": (
         [n("ConstantOfShape", "s", "c"), n("Add", "x c")],
         {"s": np.array([1 << 20, 1 << 20])},
@@ -193,6 +181,9 @@ INVALID = {
     ),
     "window too large": ([n("MaxPool", kernel_shape=[7, 1])], {}, IMAGE, "does not fit input"),
     "huge kernel": ([n("MaxPool", kernel_shape=[1 << 60, 1])], {}, IMAGE, "kernel_shape"),
+    "window in padding": (
+        [n("MaxPool", kernel_shape=[1, 2], pads=[0, 2, 0, 0])], {}, IMAGE, "padding .* altogether",
+    ),
     "zero stride": ([n("MaxPool", kernel_shape=[1, 1], strides=[0, 1])], {}, IMAGE, "strides"),
     "missing kernel": ([n("MaxPool")], {}, IMAGE, "'kernel_shape' is missing"),
     "wrong attribute type": ([n("MaxPool", kernel_shape="2x2")], {}, IMAGE, "list of integers"),
