@@ -11,9 +11,9 @@ from nn2rtl.frontend.context import NodeContext
 from nn2rtl.frontend.registry import handles
 from nn2rtl.frontend.shapes import fit
 from nn2rtl.frontend.values import Tensor, Value
-from nn2rtl.frontend.windows import spatial_rank, window
+from nn2rtl.frontend.windows import spatial_rank, transposed_window, window
 from nn2rtl.ir.exact import exact_sqrt
-from nn2rtl.ir.model import Affine, Conv, MatMul
+from nn2rtl.ir.model import Affine, Conv, ConvTranspose, MatMul, Transpose
 from nn2rtl.ir.types import ExactArray, exact_array
 
 _EPSILON = float(np.float32(1e-5))
@@ -21,8 +21,8 @@ _EPSILON = float(np.float32(1e-5))
 
 @handles(
     "Conv",
-    supported="1-D and 2-D, any stride, padding and dilation, one group; quantized weights, "
-    "float or quantized bias",
+    supported="1-D and 2-D, any stride, padding, dilation and groups; quantized weights, float or "
+    "quantized bias",
 )
 def conv(context: NodeContext) -> Value:
     x = context.tensor(0)
@@ -40,21 +40,57 @@ def conv(context: NodeContext) -> Value:
             f"{x.shape[0]} input channels"
         )
     area = window(context, x.shape[1:], weight.shape[2:])
-    bias = None
-    if context.optional(2) is not None:
-        bias = context.exact(2)
-        if bias.shape != (outputs,):
-            raise context.invalid(f"bias of shape {list(bias.shape)} for {outputs} channels")
-    op = Conv(weight, bias, area.strides, area.pads, area.dilations, groups)
+    op = Conv(weight, _bias(context, outputs), area.strides, area.pads, area.dilations, groups)
     return context.emit(op, (x,), (outputs, *area.result))
 
 
-@handles("MatMul", supported="activation times quantized constant matrix, over the last axis")
+def _bias(context: NodeContext, outputs: int) -> ExactArray | None:
+    if context.optional(2) is None:
+        return None
+    bias = context.exact(2)
+    if bias.shape != (outputs,):
+        raise context.invalid(f"bias of shape {list(bias.shape)} for {outputs} channels")
+    return bias
+
+
+@handles(
+    "ConvTranspose",
+    supported="1-D and 2-D, any stride, padding, dilation, groups, output_padding and "
+    "output_shape; quantized weights, float or quantized bias",
+)
+def conv_transpose(context: NodeContext) -> Value:
+    x = context.tensor(0)
+    rank = spatial_rank(context, x)
+    weight = weight_of(context, 1, channel_axis=1)
+    groups = context.integer("group", 1)
+    if len(weight.shape) != rank + 2 or groups < 1:
+        raise context.invalid(
+            f"weight of shape {list(weight.shape)} in {groups} groups does not fit input "
+            f"{list(x.batched)}"
+        )
+    inputs, outputs = weight.shape[0], weight.shape[1] * groups
+    if inputs != x.shape[0] or inputs % groups:
+        raise context.invalid(
+            f"weight of shape {list(weight.shape)} in {groups} groups does not fit "
+            f"{x.shape[0]} input channels"
+        )
+    area = transposed_window(context, x.shape[1:], weight.shape[2:])
+    op = ConvTranspose(
+        weight,
+        _bias(context, outputs),
+        area.strides,
+        area.pads,
+        area.dilations,
+        groups,
+        area.output_padding,
+    )
+    return context.emit(op, (x,), (outputs, *area.result))
+
+
+@handles("MatMul", supported="a tensor and a quantized constant matrix, on either side")
 def matmul(context: NodeContext) -> Value:
     if not isinstance(context.value(0), Tensor):
-        raise context.unsupported(
-            "a constant times the activation", "transpose it to activation times constant"
-        )
+        return _from_the_left(context)
     x = context.tensor(0)
     weight = weight_of(context, 1, channel_axis=1)
     if len(weight.shape) != 2:
@@ -62,6 +98,29 @@ def matmul(context: NodeContext) -> Value:
             f"weight of shape {list(weight.shape)}", "use a matrix [inputs, outputs]"
         )
     return _multiply(context, x, MatMul(weight))
+
+
+def _from_the_left(context: NodeContext) -> Tensor:
+    """``W x`` as the transpose of ``x' W'``."""
+    x = context.tensor(1)
+    if len(x.shape) < 2:
+        raise context.unsupported(
+            "a constant times a vector for each sample", "transpose it to activation times constant"
+        )
+    weight = weight_of(context, 0, channel_axis=0)
+    if len(weight.shape) != 2:
+        raise context.unsupported(
+            f"weight of shape {list(weight.shape)}", "use a matrix [outputs, inputs]"
+        )
+    turned = _turned(context, x)
+    return _turned(context, _multiply(context, turned, MatMul(rearranged(weight, np.transpose))))
+
+
+def _turned(context: NodeContext, x: Tensor) -> Tensor:
+    """The last two axes exchanged."""
+    rank = len(x.shape)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    return context.emit(Transpose(order), (x,), tuple(x.shape[axis] for axis in order))
 
 
 @handles("Gemm", supported="quantized constant B, transB, alpha, beta, constant C; no transA")

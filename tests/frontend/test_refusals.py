@@ -45,7 +45,7 @@ UNSUPPORTED = {
     "scale per input": (*weight_quantizer(s=[[0.5]] * 4), FLAT, "within an output channel"),
     "float weight": ([n("MatMul", "x w")], {"w": [[0.5]] * 4}, FLAT, "no quantizer; train"),
     "large integer weight": ([n("MatMul", "x w")], {"w": [[4e4]] * 4}, FLAT, "no quantizer"),
-    "constant times x": ([n("MatMul", "w x")], {"w": [[1.0]]}, FLAT, "a constant times"),
+    "constant times x": ([n("MatMul", "w x")], {"w": [[1.0]]}, FLAT, "a constant times a vec"),
     "two activations": ([n("MatMul", "x x")], {}, [1, 4, 4], "products of two activations"),
     "transA": ([n("Gemm", "x w", transA=1)], {"w": [[1.0]]}, FLAT, "transA"),
     "unknown operator": ([n("Cosh")], {}, FLAT, "Cosh of domain ''.*docs/operators.md"),
