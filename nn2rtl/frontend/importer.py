@@ -29,6 +29,7 @@ _OPERATOR_MODULES = (
     "qlinear",
     "qonnx",
     "reductions",
+    "resize",
     "tail",
 )
 
