@@ -282,7 +282,8 @@ class StreamBuilder:
         program = read_program(op, operand, result, lanes, node.source)
         return GatherStage(
             self._unique(node.name), node.source, (stream,), tensor_stream(result, lanes), 2,
-            kind, program, gather_capacity(program, kind.bits), op.fill,
+            kind, program, gather_capacity(program, kind.bits),
+            op.fill if (op.index < 0).any() else 0,
         )
 
     def _concat(self, layer: Layer, op: ig.Concat) -> ConcatStage:
