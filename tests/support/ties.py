@@ -134,12 +134,17 @@ def executed(graph: ModelGraph, model: onnx.ModelProto, x: Array) -> dict[str, A
         Inputs, of the model's own element type.
     """
     quantizers = {node.source: node.name for node in graph if isinstance(node.op, m.Quantize)}
+    wider = onnx.ModelProto()
+    wider.CopyFrom(model)
     tensors = {}
     for node in model.graph.node:
         label = node.name or node.output[0]
-        if label in quantizers:
-            tensors[node.output[0]] = quantizers[label]
-    return {tensors[name]: value for name, value in run(model, x, list(tensors)).items()}
+        if label in quantizers:  # integers of four bits cannot be fetched
+            wide = f"{node.output[0]}_int32"
+            cast = onnx.helper.make_node("Cast", [node.output[0]], [wide], to=onnx.TensorProto.INT32)
+            wider.graph.node.append(cast)
+            tensors[wide] = quantizers[label]
+    return {tensors[name]: value for name, value in run(wider, x, list(tensors)).items()}
 
 
 def run(model: onnx.ModelProto, x: Array, names: list[str]) -> dict[str, Array]:
