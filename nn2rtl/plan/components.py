@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -48,6 +48,10 @@ class StageLatency:
 
     pipe: int
     fifo: int
+
+
+MIN_DEPTH = 2
+"""Least depth of an output FIFO."""
 
 
 def shape_of(kind: IntType) -> Shape:
@@ -199,16 +203,23 @@ def _pool(stage: PoolStage) -> wiring.Component:
     )
 
 
-@lru_cache(maxsize=4096)
 def stage_latency(stage: AnyStage) -> StageLatency:
     """Latencies of a stage's component."""
-    part: Any = component(stage)
+    # Only the FIFO depends on the depth, of which many are tried.
+    parts = ((part.name, getattr(stage, part.name)) for part in fields(stage))
+    key = tuple((name, MIN_DEPTH if name == "depth" else value) for name, value in parts)
+    kind: Any = type(stage)
+    return StageLatency(_pipe_latency(kind, key), fifo_latency(stage.depth))
+
+
+@lru_cache(maxsize=4096)
+def _pipe_latency(kind: type[Any], key: tuple[tuple[str, Any], ...]) -> int:
+    part: Any = component(kind(**dict(key)))
     # Only asked for its latency: Amaranth would warn that it is never elaborated.
     _silence(part)
-    if isinstance(stage, ConvStage | PoolStage | GatherStage):
-        return StageLatency(part.pipe_latency, part.fifo_latency)
-    fifo = fifo_latency(stage.depth)
-    return StageLatency(part.latency - fifo, fifo)
+    if issubclass(kind, ConvStage | PoolStage | GatherStage):
+        return int(part.pipe_latency)
+    return int(part.latency) - fifo_latency(MIN_DEPTH)
 
 
 def fork_latency(depth: int) -> int:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from nn2rtl.plan.components import stage_latency
 from nn2rtl.plan.schedule import DeadlockError
-from nn2rtl.plan.stages import AnyStage, ConvStage, ForkStage, Plan, PoolStage
+from nn2rtl.plan.stages import (
+    AnyStage,
+    ConcatStage,
+    ConvStage,
+    ForkStage,
+    GatherStage,
+    Plan,
+    PoolStage,
+)
 from nn2rtl.plan.streams import complete_forks
 from nn2rtl.plan.timing import Schedule, Timing
 
 BRANCH_DEPTH = 2
 INFERENCES = 4
+
+Edge = tuple[str, str]
+"""Names of a stage and of one of its readers."""
 
 
 def with_depths(plan: Plan) -> Plan:
@@ -22,51 +31,91 @@ def with_depths(plan: Plan) -> Plan:
     An output FIFO behind an engine covers the engine's own latency at the rate at which it can
     yield outputs. Of the branches of a fork the one with the longest way to the output sets the
     pace, with a shallow FIFO; the FIFOs of the others get the least depth with which every beat
-    leaves as early as with unlimited ones.
+    leaves as early as with unlimited ones. So do the FIFOs ahead of a concatenation, which lets
+    its operands wait for their turn.
     """
     plan = replace(plan, stages=tuple(_covered(stage) for stage in plan.stages))
     plan = complete_forks(plan, BRANCH_DEPTH)
-    short = {
-        (fork.name, reader)
-        for fork in plan.stages
-        if isinstance(fork, ForkStage)
-        for reader, _ in fork.branches
-        if reader != _longest(plan, fork)
-    }
-    if not short:
+    found = _unlimited(plan)
+    if found is None:
         return plan
-    ideal = Schedule(plan, INFERENCES, frozenset(short)).solve()
-    for edge in sorted(short):
-        plan = with_branch(plan, *edge, max(BRANCH_DEPTH, ideal.peaks[edge]))
-    for edge in sorted(short):
-        low, high = BRANCH_DEPTH, max(BRANCH_DEPTH, ideal.peaks[edge])
+    edges, ideal = found
+    least = {edge: _depth(plan, edge) for edge in edges}
+    for edge in edges:
+        plan = with_places(plan, edge, max(least[edge], ideal.peaks[edge]))
+    # A deep FIFO takes a cycle longer than the ideal one.
+    target = Schedule(plan, INFERENCES).solve()
+    bits = {stage.name: stage.result.bits for stage in plan.stages}
+    # The FIFO that costs most first: what it gives up, another may need.
+    for edge in sorted(edges, key=lambda edge: (-ideal.peaks[edge] * bits[edge[0]], edge)):
+        low, high = least[edge], max(least[edge], ideal.peaks[edge])
         while low < high:
             middle = (low + high) // 2
-            if _as_early(with_branch(plan, *edge, middle), ideal):
+            if _as_early(with_places(plan, edge, middle), target):
                 high = middle
             else:
                 low = middle + 1
-        plan = with_branch(plan, *edge, low)
+        plan = with_places(plan, edge, low)
     return plan
 
 
-def with_branch(plan: Plan, fork: str, reader: str, places: int) -> Plan:
-    """The plan with another depth of the FIFO between a fork and one of its readers."""
+def _unlimited(plan: Plan) -> tuple[list[Edge], Timing] | None:
+    """FIFOs whose depth is to be found, and the timing with unlimited ones."""
+    branches = {
+        (stage.name, reader): reader == _longest(plan, stage)
+        for stage in plan.stages
+        if isinstance(stage, ForkStage)
+        for reader, _ in stage.branches
+    }
+    forks = {fork for fork, _ in branches}
+    joined = [
+        (name, stage.name)
+        for stage in plan.stages
+        if isinstance(stage, ConcatStage)
+        for name in stage.inputs
+        if name not in forks and name != plan.input.name
+    ]
+    short = [edge for edge, longest in branches.items() if not longest] + joined
+    if not short:
+        return None
+    if not joined:
+        return short, Schedule(plan, INFERENCES, frozenset(short)).solve()
+    # A concatenation may wait for any of the branches, not only for short ones.
+    every = [*branches, *joined]
+    best = Schedule(plan, INFERENCES, frozenset(every)).solve()
+    try:
+        timing = Schedule(plan, INFERENCES, frozenset(short)).solve()
+    except DeadlockError:
+        return every, best
+    early = timing.output_cycles[-1] == best.output_cycles[-1]
+    return (short, timing) if early else (every, best)
+
+
+def _depth(plan: Plan, edge: Edge) -> int:
+    stage = next(stage for stage in plan.stages if stage.name == edge[0])
+    return dict(stage.branches)[edge[1]] if isinstance(stage, ForkStage) else stage.depth
+
+
+def with_places(plan: Plan, edge: Edge, places: int) -> Plan:
+    """The plan with another depth of the FIFO between a stage and one of its readers."""
     stages: list[AnyStage] = []
     for stage in plan.stages:
-        if isinstance(stage, ForkStage) and stage.name == fork:
-            branches = tuple((r, places if r == reader else d) for r, d in stage.branches)
-            stage = replace(stage, branches=branches)
+        if stage.name == edge[0]:
+            if isinstance(stage, ForkStage):
+                branches = tuple((r, places if r == edge[1] else d) for r, d in stage.branches)
+                stage = replace(stage, branches=branches)
+            else:
+                stage = replace(stage, depth=places)
         stages.append(stage)
     return replace(plan, stages=tuple(stages))
 
 
-def _as_early(plan: Plan, ideal: Timing) -> bool:
+def _as_early(plan: Plan, target: Timing) -> bool:
     try:
         timing = Schedule(plan, INFERENCES).solve()
     except DeadlockError:
         return False
-    return np.array_equal(timing.output_cycles, ideal.output_cycles)
+    return bool((timing.output_cycles <= target.output_cycles).all())
 
 
 def _longest(plan: Plan, fork: ForkStage) -> str:
@@ -74,7 +123,7 @@ def _longest(plan: Plan, fork: ForkStage) -> str:
     length: dict[str, int] = {}
     for stage in reversed(plan.stages):
         after = [length[s.name] for s in plan.stages if stage.name in s.inputs]
-        own = int(isinstance(stage, ConvStage | PoolStage))
+        own = int(isinstance(stage, ConvStage | PoolStage | GatherStage))
         length[stage.name] = max(after, default=0) + own
     return max((reader for reader, _ in fork.branches), key=lambda reader: length[reader])
 
