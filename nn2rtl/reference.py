@@ -16,6 +16,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from nn2rtl.ir import integer as ig
+from nn2rtl.ir import softmax
 from nn2rtl.ir.graph import Node
 from nn2rtl.ir.types import IntArray, IntTensor
 
@@ -123,6 +124,8 @@ def _prepare(graph: ig.IntegerGraph, node: Node[ig.IntOp]) -> Callable[..., Arra
         return _requantize(op, *ig.ranges(graph, node.inputs[0]))
     if isinstance(op, ig.Thresholds):
         return _thresholds(op)
+    if isinstance(op, ig.Softmax):
+        return lambda x: softmax.evaluate(op, _as_int(x))
     if isinstance(op, ig.ArgMax):
         return lambda x: np.asarray(np.argmax(x.reshape(len(x), -1), axis=1)).reshape(-1, 1, 1, 1)
     if isinstance(op, ig.Reshape):

@@ -106,6 +106,12 @@ def _problem(op: ig.IntOp, operands: list[IntTensor], result: IntTensor) -> str:
         if len(operands) != 2 or operands[0].shape != operands[1].shape:
             return "a sum or product has two operands of one shape"
         expected = operand.shape
+    elif isinstance(op, ig.Softmax):
+        if op.numerators.shape != op.denominators.shape or not op.denominators.max() > 0:
+            return "the tables of a softmax are equally long, and not of zeros"
+        if (op.low, op.high) != (kind.low, kind.high):
+            return "the result's type is that of the clip"
+        expected = operand.shape
     elif isinstance(op, ig.Reshape):
         return "" if operand.size == result.size else "a reshape keeps the number of elements"
     else:

@@ -13,6 +13,7 @@ from amaranth.lib.data import ArrayLayout
 
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntType
+from nn2rtl.plan.softmax import softmax_component
 from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
@@ -23,6 +24,7 @@ from nn2rtl.plan.stages import (
     GatherStage,
     PairStage,
     PoolStage,
+    SoftmaxStage,
     WidthStage,
     is_table,
 )
@@ -144,6 +146,8 @@ def component(stage: AnyStage) -> wiring.Component:
             [shape_of(kind.type) for kind in stage.operands], shape_of(stage.result.type),
             stage.result.lanes, stage.chunks, stage.depth,
         )
+    if isinstance(stage, SoftmaxStage):
+        return softmax_component(stage)
     if isinstance(stage, WidthStage):
         narrow, wide = sorted((stage.operand.lanes, stage.result.lanes))
         converter = Upsizer if stage.operand.lanes == narrow else Downsizer
@@ -217,7 +221,7 @@ def _pipe_latency(kind: type[Any], key: tuple[tuple[str, Any], ...]) -> int:
     part: Any = component(kind(**dict(key)))
     # Only asked for its latency: Amaranth would warn that it is never elaborated.
     _silence(part)
-    if issubclass(kind, ConvStage | PoolStage | GatherStage):
+    if issubclass(kind, ConvStage | PoolStage | GatherStage | SoftmaxStage):
         return int(part.pipe_latency)
     return int(part.latency) - fifo_latency(MIN_DEPTH)
 

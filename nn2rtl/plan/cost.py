@@ -23,6 +23,7 @@ from nn2rtl.plan.cost_mac import mac_array
 from nn2rtl.plan.cost_parts import Area
 from nn2rtl.plan.gather import gather_area
 from nn2rtl.plan.product import product
+from nn2rtl.plan.softmax import softmax_area
 from nn2rtl.plan.stages import (
     EPILOGUES,
     AnyStage,
@@ -35,6 +36,7 @@ from nn2rtl.plan.stages import (
     GatherStage,
     PairStage,
     PoolStage,
+    SoftmaxStage,
     WidthStage,
     groups_at_once,
 )
@@ -229,6 +231,8 @@ def _stage_area(stage: AnyStage) -> Area:
         return pipes.argmax(kind.type.width, kind.lanes, kind.beats) + parts.credited(
             stage.depth, result.bits, kind.beats
         )
+    if isinstance(stage, SoftmaxStage):
+        return softmax_area(stage)
     if isinstance(stage, GatherStage):
         return gather_area(stage)
     if isinstance(stage, ConcatStage):

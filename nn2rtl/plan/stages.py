@@ -179,6 +179,22 @@ class ConcatStage(Stage):
 
 
 @dataclass(frozen=True, eq=False)
+class SoftmaxStage(Stage):
+    """Softmax of each vector of `channels` elements, one element a beat.
+
+    Parameters
+    ----------
+    slots : int
+        Vectors that are kept at the same time.
+    """
+
+    operand: StreamType
+    op: ig.Softmax
+    channels: int
+    slots: int
+
+
+@dataclass(frozen=True, eq=False)
 class WidthStage(Stage):
     """Other number of lanes; one number divides the other."""
 
@@ -214,6 +230,7 @@ AnyStage: TypeAlias = (
     | ArgMaxStage
     | GatherStage
     | ConcatStage
+    | SoftmaxStage
     | WidthStage
     | ForkStage
 )

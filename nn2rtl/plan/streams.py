@@ -13,6 +13,7 @@ from nn2rtl.ir.types import IntTensor
 from nn2rtl.plan.concat import concat_chunks, concat_lanes
 from nn2rtl.plan.gather import copy_program, gather_capacity, gather_lanes, read_program
 from nn2rtl.plan.lanes import choose_lanes
+from nn2rtl.plan.softmax import softmax_slots
 from nn2rtl.plan.stages import (
     EPILOGUES,
     AnyStage,
@@ -26,6 +27,7 @@ from nn2rtl.plan.stages import (
     PairStage,
     Plan,
     PoolStage,
+    SoftmaxStage,
     StreamType,
     WidthStage,
     groups_at_once,
@@ -91,7 +93,7 @@ def layers(graph: ig.IntegerGraph) -> list[Layer]:
             readers = graph.consumers(node.name)
             epilogue = None
             if (
-                not isinstance(node.op, (ig.ArgMax, ig.Concat, ig.Gather, *EPILOGUES))
+                not isinstance(node.op, (ig.ArgMax, ig.Concat, ig.Gather, ig.Softmax, *EPILOGUES))
                 and len(readers) == 1
                 and isinstance(readers[0].op, EPILOGUES)
                 and node.name not in graph.outputs
@@ -175,7 +177,7 @@ class StreamBuilder:
         """Lanes of its operand that a layer needs; None if any will do."""
         if isinstance(layer.node.op, ig.Conv | ig.MaxPool | ig.SumPool):
             return self.foldings[layer.node.name].simd
-        return None
+        return 1 if isinstance(layer.node.op, ig.Softmax) else None
 
     def _demand(self, tensor: str) -> int:
         """Most lanes that a reader of a tensor wants, seen through layers that take any; or 1."""
@@ -234,6 +236,8 @@ class StreamBuilder:
             stage = self._gather(layer, op)
         elif isinstance(op, ig.Concat):
             stage = self._concat(layer, op)
+        elif isinstance(op, ig.Softmax):
+            stage = self._softmax(layer, op)
         else:
             stage = self._plain(layer)
         self.stages.append(stage)
@@ -313,6 +317,15 @@ class StreamBuilder:
             self._unique(node.name), node.source, tuple(name for name, _ in streams),
             tensor_stream(result, lanes), 2, tuple(kind for _, kind in streams),
             concat_chunks(op, operands, lanes),
+        )
+
+    def _softmax(self, layer: Layer, op: ig.Softmax) -> SoftmaxStage:
+        stream, kind = self._read(layer.inputs[0], layer, 1)
+        tensor = self.graph.types[layer.name]
+        result = tensor_stream(tensor, 1)
+        return SoftmaxStage(
+            self._unique(layer.node.name), layer.node.source, (stream,), result, 2, kind, op,
+            tensor.channels, softmax_slots(op, kind, tensor.channels, result),
         )
 
     def _plain(self, layer: Layer) -> ApplyStage | ArgMaxStage:

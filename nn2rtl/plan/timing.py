@@ -11,6 +11,7 @@ from nn2rtl.plan.components import fork_latency, stage_latency
 from nn2rtl.plan.concat import concat_order
 from nn2rtl.plan.gather import program_frees, program_needs
 from nn2rtl.plan.schedule import Dependence, Process, connect, solve
+from nn2rtl.plan.softmax import softmax_schedule, softmax_steps
 from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
@@ -22,6 +23,7 @@ from nn2rtl.plan.stages import (
     PairStage,
     Plan,
     PoolStage,
+    SoftmaxStage,
     WidthStage,
 )
 from nn2rtl.primitives.geometry import WindowGeometry
@@ -149,6 +151,8 @@ class Schedule:
             issue = self._gather(stage)
         elif isinstance(stage, ConcatStage):
             issue = self._concat(stage)
+        elif isinstance(stage, SoftmaxStage):
+            issue = self._softmax(stage)
         else:
             issue = self._plain(stage)
         self.issues[stage.name, ""] = issue, latency.pipe + latency.fifo, stage.depth
@@ -183,6 +187,14 @@ class Schedule:
         for k, name in enumerate(stage.inputs):
             self._join(name, stage.name, _Port(process, np.nonzero(turn == k)[0]))
         return _Port(process, np.arange(process.steps))
+
+    def _softmax(self, stage: SoftmaxStage) -> _Port:
+        beats = stage.operand.beats
+        write = self._process(f"{stage.name}.write", beats)
+        total = self._process(f"{stage.name}.sum", beats)
+        result = self._process(f"{stage.name}.result", softmax_steps(stage))
+        self._join(stage.inputs[0], stage.name, _Port(write, np.arange(write.steps)))
+        return _Port(result, softmax_schedule(stage, write, total, result))
 
     def _windowed(self, stage: ConvStage | PoolStage) -> _Port:
         g = stage.geometry

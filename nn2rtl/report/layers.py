@@ -22,6 +22,7 @@ from nn2rtl.plan.stages import (
     GatherStage,
     PairStage,
     PoolStage,
+    SoftmaxStage,
     StreamType,
     WidthStage,
     is_table,
@@ -247,6 +248,8 @@ def _stage_kind(stage: AnyStage, operand: Shape) -> str:
         return "requantize"
     if isinstance(stage, ArgMaxStage):
         return "argmax"
+    if isinstance(stage, SoftmaxStage):
+        return "softmax"
     if isinstance(stage, GatherStage | ConcatStage):
         return "gather" if isinstance(stage, GatherStage) else "concat"
     return "width converter" if isinstance(stage, WidthStage) else "fork"
