@@ -42,8 +42,8 @@ class Builder:
     def constant(self, values, kind="FLOAT"):
         name = f"constant{len(self.tensors)}"
         array = np.asarray(values)
-        tensor = helper.make_tensor(name, TensorProto.DataType.Value(kind), array.shape, array.ravel())
-        self.tensors.append(tensor)
+        element = TensorProto.DataType.Value(kind)
+        self.tensors.append(helper.make_tensor(name, element, array.shape, array.ravel()))
         return name
 
     def node(self, op, *inputs, domain="", outputs=1, **attributes):

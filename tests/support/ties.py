@@ -140,8 +140,8 @@ def executed(graph: ModelGraph, model: onnx.ModelProto, x: Array) -> dict[str, A
     for node in model.graph.node:
         label = node.name or node.output[0]
         if label in quantizers:  # integers of four bits cannot be fetched
-            wide = f"{node.output[0]}_int32"
-            cast = onnx.helper.make_node("Cast", [node.output[0]], [wide], to=onnx.TensorProto.INT32)
+            narrow, wide = node.output[0], f"{node.output[0]}_int32"
+            cast = onnx.helper.make_node("Cast", [narrow], [wide], to=onnx.TensorProto.INT32)
             wider.graph.node.append(cast)
             tensors[wide] = quantizers[label]
     return {tensors[name]: value for name, value in run(wider, x, list(tensors)).items()}
