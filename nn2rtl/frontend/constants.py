@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nn2rtl.frontend.context import MAX_EXACT, MAX_WEIGHTS, NodeContext, shown
+from nn2rtl.frontend.grids import on_common_grid
 from nn2rtl.frontend.source import Array, is_integral
 from nn2rtl.frontend.values import Constant, Tensor
 from nn2rtl.ir.exact import exact_sqrt
@@ -162,19 +163,22 @@ def weight_of(context: NodeContext, index: int, channel_axis: int) -> QuantizedC
     weight = _integer_weight(context, value) if isinstance(value, Constant) else value
     if 0 in weight.shape:
         raise context.invalid(f"its weight has the empty shape {list(weight.shape)}")
+    for parameter, what in ((weight.scale, "scale"), (weight.zero_point, "zero point")):
+        others = [size for axis, size in enumerate(parameter.shape) if axis != channel_axis]
+        if any(size != 1 for size in others):
+            common = on_common_grid(weight, channel_axis)
+            if common is not None and common.type.width <= MAX_WEIGHT_BITS:
+                return common
+            raise context.unsupported(
+                f"the {what} of its weight varies within an output channel "
+                f"(shape {list(parameter.shape)}), without a common grid of {MAX_WEIGHT_BITS} bits",
+                "quantize weights per tensor or per output channel",
+            )
     if weight.type.width > MAX_WEIGHT_BITS:
         raise context.unsupported(
             f"its weight has {weight.type.width} bits",
             f"quantize weights to {MAX_WEIGHT_BITS} bits or fewer",
         )
-    for parameter, what in ((weight.scale, "scale"), (weight.zero_point, "zero point")):
-        others = [size for axis, size in enumerate(parameter.shape) if axis != channel_axis]
-        if any(size != 1 for size in others):
-            raise context.unsupported(
-                f"the {what} of its weight varies within an output channel "
-                f"(shape {list(parameter.shape)})",
-                "quantize weights per tensor or per output channel",
-            )
     return weight
 
 

@@ -31,6 +31,7 @@ _OPERATOR_MODULES = (
     "reductions",
     "resize",
     "tail",
+    "trunc",
 )
 
 

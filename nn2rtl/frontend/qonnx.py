@@ -6,13 +6,14 @@ import numpy as np
 
 from nn2rtl.frontend.constants import as_exact, full_rank
 from nn2rtl.frontend.context import MAX_WEIGHTS, NodeContext, shown
+from nn2rtl.frontend.functions import at_least, at_most
 from nn2rtl.frontend.quantization import quantize_constant
 from nn2rtl.frontend.registry import STANDARD, handles
 from nn2rtl.frontend.shapes import fit
 from nn2rtl.frontend.source import Array
 from nn2rtl.frontend.values import Tensor, Value
 from nn2rtl.ir.model import BipolarQuantize, Quantize, Rounding
-from nn2rtl.ir.types import ExactArray, IntType, QuantizedConstant, exact_array
+from nn2rtl.ir.types import ExactArray, IntArray, IntType, QuantizedConstant, exact_array
 
 QONNX_DOMAINS = (
     *STANDARD,
@@ -42,47 +43,77 @@ _ROUNDING = {
     "Quant",
     "IntQuant",
     domains=QONNX_DOMAINS,
-    supported="1 to 16 bits (constants to 32), any zero point, narrow, every rounding mode; "
-    "signed 1 bit is bipolar",
+    supported="1 to 16 bits (constants to 32), also different ones for each channel or element "
+    "(then also 0 bits, the integer 0), any zero point, narrow, every rounding mode; signed 1 bit "
+    "for the whole tensor is bipolar",
 )
 def quant(context: NodeContext) -> Value:
     value = context.value(0)
-    bits = _bit_width(context, _MAX_ACTIVATION_BITS if isinstance(value, Tensor) else None)
+    bits = _bit_widths(context, _MAX_ACTIVATION_BITS if isinstance(value, Tensor) else None)
     signed, narrow = (bool(context.integer(name, d)) for name, d in (("signed", 1), ("narrow", 0)))
-    mode = context.text("rounding_mode", "ROUND")
-    rounding = _ROUNDING.get(mode.upper())
-    if rounding is None:
-        raise context.unsupported(
-            f"rounding mode {mode!r} is unknown", f"use one of {', '.join(_ROUNDING)}"
-        )
-    scale, zero_point = _scale(context), context.exact(2)
+    rounding = rounding_mode(context, "ROUND")
+    scale, zero_point = positive_scale(context, 1), context.exact(2)
     for number in zero_point.ravel():
         if number.denominator != 1 or abs(number) >= _MAX_ZERO_POINT:
             raise context.unsupported(
                 f"zero point {shown(number)} is not a 32-bit integer",
                 "quantize with an integer zero point",
             )
-    if bits == 1 and signed:
+    if bits.size == 1 and bits.item() == 1 and signed:
         if any(number != 0 for number in zero_point.ravel()):
             raise context.unsupported("a bipolar quantizer with a zero point", "set it to 0")
         return _bipolar(context, value, scale)
-    full = IntType.of_width(bits, signed)
-    low = full.low + 1 if signed and narrow else full.low
-    high = full.high - 1 if narrow and not signed else full.high
+    limits = [level_range(int(width), signed, narrow) for width in bits.ravel()]
+    low, high = (np.array(ends, dtype=np.int64).reshape(bits.shape) for ends in zip(*limits))
     if isinstance(value, Tensor):
-        op = Quantize(
-            _fitted(context, scale, value, "scale"),
-            _fitted(context, zero_point, value, "zero point"),
-            low,
-            high,
-            rounding,
-        )
+        scale = fitted(context, scale, value, "scale")
+        zero_point = fitted(context, zero_point, value, "zero point")
+        if bits.size > 1:
+            value = _limited(context, value, scale, zero_point, low, high)
+        op = Quantize(scale, zero_point, int(low.min()), int(high.max()), rounding)
         return context.emit(op, (value,), value.shape)
     values = _finite(context)
     scale = _constant_parameter(context, scale, values, "scale")
     zero_point = _constant_parameter(context, zero_point, values, "zero point")
-    integers = quantize_constant(values, scale, zero_point, low, high, rounding)
-    return QuantizedConstant(integers, scale, zero_point, IntType(low, high))
+    ends = int(low.min()), int(high.max())
+    integers = quantize_constant(values, scale, zero_point, *ends, rounding)
+    if bits.size > 1:
+        low, high = (_constant_parameter(context, e, values, "bit width") for e in (low, high))
+        integers = np.minimum(np.maximum(integers, low), high)
+    return QuantizedConstant(integers, scale, zero_point, IntType(*ends))
+
+
+def _limited(
+    context: NodeContext,
+    x: Tensor,
+    scale: ExactArray,
+    zero_point: ExactArray,
+    low: IntArray,
+    high: IntArray,
+) -> Tensor:
+    """A tensor clipped to what its own levels mean; behind it one quantizer serves all channels."""
+    least, most = (exact_array(fit(context, ends, x, "the bit width")) for ends in (low, high))
+    x = at_least(context, x, as_exact((least - zero_point) * scale))
+    return at_most(context, x, as_exact((most - zero_point) * scale))
+
+
+def level_range(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
+    """The least and greatest integer of a quantizer."""
+    if bits == 0:
+        return 0, 0
+    full = IntType.of_width(bits, signed)
+    return full.low + (signed and narrow), full.high - (narrow and not signed)
+
+
+def rounding_mode(context: NodeContext, default: str) -> Rounding:
+    """The attribute ``rounding_mode``, in upper or lower case."""
+    mode = context.text("rounding_mode", default)
+    rounding = _ROUNDING.get(mode.upper())
+    if rounding is None:
+        raise context.unsupported(
+            f"rounding mode {mode!r} is unknown", f"use one of {', '.join(_ROUNDING)}"
+        )
+    return rounding
 
 
 @handles(
@@ -91,12 +122,12 @@ def quant(context: NodeContext) -> Value:
     supported="scale where x >= 0, else -scale, per tensor or per channel",
 )
 def bipolar_quant(context: NodeContext) -> Value:
-    return _bipolar(context, context.value(0), _scale(context))
+    return _bipolar(context, context.value(0), positive_scale(context, 1))
 
 
 def _bipolar(context: NodeContext, value: Value, scale: ExactArray) -> Value:
     if isinstance(value, Tensor):
-        op = BipolarQuantize(_fitted(context, scale, value, "scale"))
+        op = BipolarQuantize(fitted(context, scale, value, "scale"))
         return context.emit(op, (value,), value.shape)
     values = _finite(context)
     scale = _constant_parameter(context, scale, values, "scale")
@@ -104,47 +135,47 @@ def _bipolar(context: NodeContext, value: Value, scale: ExactArray) -> Value:
     return QuantizedConstant(integers, scale, exact_array(0), IntType(-1, 1))
 
 
-def _bit_width(context: NodeContext, limit: int | None) -> int:
-    widths = set(context.exact(3).ravel())
-    if len(widths) != 1:
-        raise context.unsupported(
-            "the bit width differs between elements", "use one bit width for each tensor"
-        )
-    width = widths.pop()
-    if width.denominator != 1 or width < 1:
-        raise context.unsupported(
-            f"bit width {shown(width)} is not a positive integer", "use a whole bit width"
-        )
+def _bit_widths(context: NodeContext, limit: int | None) -> IntArray:
+    widths = context.exact(3)
+    if widths.size == 0:
+        raise context.invalid("its bit width is empty")
+    several = min(widths.ravel()) != max(widths.ravel())
     most = limit or _MAX_CONSTANT_BITS
-    if width > most:
-        what = "activations" if limit else "constants"
-        raise context.unsupported(
-            f"{shown(width)} bits are too many for {what}", f"quantize to {most} bits or fewer"
-        )
-    return int(width)
+    for width in set(widths.ravel()):
+        if width.denominator != 1 or width < 0 or (width == 0 and not several):
+            raise context.unsupported(
+                f"bit width {shown(width)} is not a positive integer", "use a whole bit width"
+            )
+        if width > most:
+            what = "activations" if limit else "constants"
+            raise context.unsupported(
+                f"{shown(width)} bits are too many for {what}", f"quantize to {most} bits or fewer"
+            )
+    result: IntArray = widths.astype(np.int64)
+    return result if several else result.ravel()[:1].reshape(())
 
 
-def _scale(context: NodeContext) -> ExactArray:
-    scale = context.exact(1)
+def positive_scale(context: NodeContext, index: int) -> ExactArray:
+    """A constant operand of positive numbers."""
+    scale = context.exact(index)
+    if scale.size == 0:
+        raise context.invalid("its scale is empty")
     if any(number <= 0 for number in scale.ravel()):
         raise context.invalid(
             f"scale {shown(min(scale.ravel()))} is not positive",
             "train longer, or constrain scales to positive numbers",
         )
-    if scale.size == 0:
-        raise context.invalid("its scale is empty")
     return scale
 
 
-def _fitted(context: NodeContext, values: ExactArray, tensor: Tensor, what: str) -> ExactArray:
+def fitted(context: NodeContext, values: ExactArray, tensor: Tensor, what: str) -> ExactArray:
+    """A parameter that broadcasts to a tensor without its batch dimension."""
     if values.size == 1:
         return values.reshape(())
     return as_exact(fit(context, values, tensor, what))
 
 
-def _constant_parameter(
-    context: NodeContext, parameter: ExactArray, values: Array, what: str
-) -> ExactArray:
+def _constant_parameter(context: NodeContext, parameter: Array, values: Array, what: str) -> Array:
     if parameter.size == 1:
         return parameter.reshape(())
     try:

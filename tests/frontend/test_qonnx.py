@@ -157,3 +157,84 @@ def test_parameters_from_constant_nodes(imported):
     ]
     op = imported(nodes)["y"].op
     assert (op.scale.item(), op.low) == (Fraction(1, 4), -4)
+
+
+# Of the specification, in numpy: each element clipped to its own levels.
+def reference(x, scale, zero_point, bits, signed, narrow):
+    low = -(2.0 ** (bits - 1)) + narrow if signed else 0 * bits
+    high = 2.0 ** (bits - 1) - 1 if signed else 2.0**bits - 1 - narrow
+    q = np.rint(np.clip(x / scale + zero_point, low, high))
+    return (q - zero_point) * scale
+
+
+BITS = np.array([3.0, 0.0, 5.0, 1.0])
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("narrow", [0, 1])
+def test_bits_of_each_channel(imported, execute, signed, narrow):
+    scale = np.array([0.5, 0.25, 1.0, 2.0])
+    shape = (1, 4, 1, 1)
+    values = parameters(scale.reshape(shape), 1.0, BITS.reshape(shape))
+    node = quant(signed=signed, narrow=narrow)
+    graph = imported([node], [1, 4, 3, 2], values)
+    x = np.random.default_rng(1).normal(0, 6, (5, 4, 3, 2))
+    args = (scale.reshape(shape), 1.0, np.maximum(BITS, 1).reshape(shape), signed, narrow)
+    wanted = reference(x, *args)
+    wanted[:, 1] = -0.25  # no bits: the integer 0
+    np.testing.assert_allclose(execute(graph, x), wanted, atol=1e-12)
+    levels = [op for op in (node.op for node in graph) if isinstance(op, Quantize)]
+    assert len(levels) == 1
+
+
+def test_bits_and_scale_of_each_weight(imported):
+    rng = np.random.default_rng(1)
+    bits = rng.integers(0, 6, (4, 3)).astype(np.float64)
+    bits[0] = 5
+    scale = 2.0 ** rng.integers(-4, 2, (4, 3))
+    real = rng.normal(0, 3, (4, 3))
+    constants = {"c": real, "s": scale, "z": 0.0, "b": bits}
+    weight = imported([quant("c s z b", "q"), matmul()], [1, 4], constants)["y"].op.weight
+    wanted = reference(real.astype(np.float32), scale, 0.0, np.maximum(bits, 1), 1, 0)
+    assert np.array_equal(weight.exact().astype(float), np.where(bits == 0, 0, wanted))
+    assert weight.scale.shape == (1, 3) and weight.type.width <= 11
+
+
+def test_common_scale_keeps_its_grid(imported):
+    constants = {**parameters(0.5, 0.0, np.array([[2.0], [4.0]])), "c": [[9.0], [9.0]]}
+    weight = imported([quant("c s z b", "q"), matmul()], [1, 2], constants)["y"].op.weight
+    assert weight.values.tolist() == [[1], [7]] and weight.type == IntType(-8, 7)
+
+
+def truncated(x, scale, zero_point, shift, rounding, levels=None):
+    y = np.rint(x / scale + zero_point) / 2**shift
+    return rounding(y if levels is None else np.clip(y, *levels))
+
+
+ROUNDING = {"FLOOR": np.floor, "CEIL": np.ceil, "ROUND": np.rint, "floor": np.floor}
+
+
+@pytest.mark.parametrize("mode", ROUNDING)
+@pytest.mark.parametrize("quantized", [False, True])
+def test_truncation_without_output_scale(imported, execute, mode, quantized):
+    constants = {"s": 0.25, "z": 2.0, "i": 8.0, "o": 5.0}
+    trunc = quant("t s z i o", op="Trunc", rounding_mode=mode)
+    first = quant("x s z i", "t", signed=0) if quantized else helper.make_node("Relu", ["x"], ["t"])
+    graph = imported([first, trunc], [1, 64], constants)
+    x = np.linspace(-5, 60, 64).reshape(1, 64)
+    relu = np.clip(np.rint(x * 4 + 2), 0, 255) / 4 - 0.5 if quantized else np.maximum(x, 0)
+    wanted = (truncated(relu, 0.25, 2, 3, ROUNDING[mode]) - 2) * 0.25
+    np.testing.assert_allclose(execute(graph, x), wanted)
+    op = graph[graph[graph.outputs[0]].inputs[0]].op
+    assert (op.low, op.high) == ((0, 32 if mode == "CEIL" else 32 - (mode != "ROUND"))
+                                 if quantized else (-32, 64))  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ROUNDING)
+@pytest.mark.parametrize(("signed", "narrow", "levels"), [(0, 0, (0, 15)), (1, 1, (-7, 7))])
+def test_truncation_with_output_scale(imported, execute, mode, signed, narrow, levels):
+    constants = {"s": 0.25, "z": 2.0, "i": 8.0, "t": 1.0, "o": 4.0}
+    node = quant("x s z i t o", op="Trunc", rounding_mode=mode, signed=signed, narrow=narrow)
+    x = np.linspace(-20, 20, 64).reshape(1, 64)
+    wanted = truncated(x, 0.25, 2, 2, ROUNDING[mode], levels) - 0.5
+    np.testing.assert_allclose(execute(imported([node], [1, 64], constants), x), wanted)

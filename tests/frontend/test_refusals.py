@@ -33,7 +33,11 @@ UNSUPPORTED = {
     "weight bits": (*weight_quantizer(b=17.0), FLAT, "its weight has 17 bits"),
     "fractional bits": (*quantizer(b=4.5), FLAT, "bit width 4.5"),
     "zero bits": (*quantizer(b=0.0), FLAT, "bit width 0.0"),
-    "bits per element": (*quantizer(b=[4.0, 4.0, 8.0, 4.0]), FLAT, "bit width differs"),
+    "bits per element": (*quantizer(b=[4.0, 4.0, 17.0, 4.0]), FLAT, "17.0 bits are too many"),
+    "misfit bits": (*quantizer(b=[[4.0], [5.0]]), FLAT, "bit width of shape .* would enlarge"),
+    "inputs of truncation": (
+        [n("Trunc", "x s s", domain=QONNX)], quantizer()[1], FLAT, "5 inputs are version 1",
+    ),
     "fractional zero point": (*quantizer(z=0.5), FLAT, "zero point 0.5"),
     "huge zero point": (*quantizer(z=1e30), FLAT, "zero point 1"),
     "rounding mode": (
@@ -42,7 +46,11 @@ UNSUPPORTED = {
         FLAT,
         "'STOCHASTIC'",
     ),
-    "scale per input": (*weight_quantizer(s=[[0.5]] * 4), FLAT, "within an output channel"),
+    "scale per input": (
+        *weight_quantizer(s=[[0.5], [0.3], [0.7], [1.1]]),
+        FLAT,
+        "within an output channel.*without a common grid of 16 bits",
+    ),
     "float weight": ([n("MatMul", "x w")], {"w": [[0.5]] * 4}, FLAT, "no quantizer; train"),
     "large integer weight": ([n("MatMul", "x w")], {"w": [[4e4]] * 4}, FLAT, "no quantizer"),
     "constant times x": ([n("MatMul", "w x")], {"w": [[1.0]]}, FLAT, "a constant times a vec"),
