@@ -233,7 +233,7 @@ def _looked_up(
         result_node = context.emit(Add(), (result_node, fall), graph_shape)
     if per_channel:
         result_node = context.permuted(result_node, (*range(1, rank), 0), "channels_last")
-    return Activation(result_node, shape, result)
+    return Activation(result_node, shape, result, coded=False)
 
 
 def _thresholds(rises: IntArray) -> npt.NDArray[np.object_]:

@@ -57,12 +57,15 @@ class Activation:
         Of integers; None where the graph's tensor has the real values.
     tail : str
         The operator that ends the network, if it comes from one.
+    coded : bool
+        Whether a `Quantize` of the same integers stands before it, so that hardware has them, too.
     """
 
     node: str
     shape: tuple[int, ...]
     quantization: Quantization | None
     tail: str = ""
+    coded: bool = True
 
 
 @dataclass(frozen=True, eq=False)

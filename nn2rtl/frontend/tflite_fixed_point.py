@@ -13,6 +13,8 @@ from math import floor, frexp, isfinite
 
 import numpy as np
 
+from nn2rtl.ir.fixed_point import high_multiply, rounding_shift
+
 _ADD_SHIFT = 20
 _SOFTMAX_INTEGER_BITS = 5
 
@@ -51,12 +53,7 @@ class Multiplier:
 
     def apply(self, x: int) -> int:
         """The product of an integer, in plain integers."""
-        high = (x * (self.mantissa << self.left) + (1 << 30)) >> 31
-        right = max(-self.shift, 0)
-        if right == 0:
-            return high
-        size = (abs(high) + (1 << (right - 1))) >> right
-        return size if high >= 0 else -size
+        return rounding_shift(high_multiply(x, self.mantissa << self.left), max(-self.shift, 0))
 
 
 def round_away(x: float) -> int:

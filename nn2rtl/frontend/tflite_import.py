@@ -182,10 +182,14 @@ class _Importer:
         if not isinstance(value, Activation):
             raise ModelError("the output is not computed from the network's input", node=data.name)
         node = value.node
-        if value.quantization is not None:
-            scale, offset = (exact_array(number) for number in meaning(value.quantization))
+        given = value.quantization
+        if given is not None:
+            scale, offset = (exact_array(number) for number in meaning(given))
             kind = self.graph.types[node]
             name = data.name.split(";")[0]
+            if not value.coded:
+                code = Quantize(exact_array(1), exact_array(0), given.low, given.high)
+                node = self.graph.append(f"{name}.quantized", code, (node,), kind, name)
             node = self.graph.append(f"{name}.meaning", Affine(scale, offset), (node,), kind, name)
         self.graph.outputs = [node]
         self.graph.output_names = [data.name or "output"]
