@@ -40,6 +40,32 @@ def read_array(path: Path) -> npt.NDArray[Any]:
         raise InputError("inputs are no numpy array", node=str(path), remedy=remedy) from None
 
 
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a .npz file, or the one of a .npy file as ``output``; no pickles.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is neither.
+    """
+    remedy = "give a numpy .npz file"
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"output": loaded}
+            with loaded:
+                return {name: np.asarray(loaded[name]) for name in loaded.files}
+    except OSError as error:
+        raise InputError(
+            f"arrays cannot be read: {error.strerror or error}", node=str(path), remedy=remedy
+        ) from None
+    except MemoryError:
+        raise InputError("arrays do not fit the memory", node=str(path)) from None
+    except Exception:  # of a damaged file, numpy, zipfile and zlib raise nearly anything
+        raise InputError("is no file of numpy arrays", node=str(path), remedy=remedy) from None
+
+
 def _member(archive: Any, path: Path, remedy: str) -> npt.NDArray[Any]:
     with archive:
         names = list(archive.files)

@@ -1,4 +1,4 @@
-"""Command line: ``nn2rtl inspect | emulate | simulate | build | boards | doctor``."""
+"""Command line: ``nn2rtl inspect | emulate | simulate | trace | build | boards | doctor``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from typing import Any
 import click
 from amaranth.hdl import UnusedElaboratable
 from rich.console import Console
-from rich.table import Table
 
 import nn2rtl
 from nn2rtl.errors import Nn2RtlError, SimulationError
@@ -91,14 +90,12 @@ def _plan_options(command: Command) -> Command:
     return _input_type_option(command)
 
 
-def _planned(
-    model: Path, config: str | None, input_type: str | None, board: str | None,
-    clock_mhz: float | None, interval_cycles: int | None, no_dsp: bool,
-) -> nn2rtl.Design:
-    options = _options(
-        config, input_type=input_type, board=board, clock_mhz=clock_mhz,
-        interval_cycles=interval_cycles, dsp=False if no_dsp else None,
-    )
+def _plan_choices(config: str | None, *, no_dsp: bool, **changes: Any) -> Options:
+    return _options(config, dsp=False if no_dsp else None, **changes)
+
+
+def _planned(model: Path, **plan: Any) -> nn2rtl.Design:
+    options = _plan_choices(**plan)
     return nn2rtl.compile(nn2rtl.load(model), options=options)
 
 
@@ -229,6 +226,40 @@ def simulate(
 
 @cli.command()
 @_model_argument
+@click.option("--inputs", type=click.Path(path_type=Path), required=True,
+              help="Inputs, .npy or .npz (array x).")
+@click.option("--against", type=click.Path(path_type=Path),
+              help="Compare with the arrays of this file, named like tensors of the model.")
+@click.option("--samples", type=click.IntRange(1), default=16, show_default=True,
+              help="Only so many of the inputs.")
+@click.option("--simulate/--no-simulate", default=None,
+              help="Whether to simulate the hardware too; by default if the tools are here.")
+@_plan_options
+@_json_option
+def trace(
+    model: Path, inputs: Path, against: Path | None, samples: int, simulate: bool | None,
+    as_json: bool, **plan: Any,
+) -> None:
+    """Compare reference, integer model and hardware layer by layer; name what differs first."""
+    from nn2rtl.arrays import read_array
+    from nn2rtl.report.trace import print_trace, raise_difference, trace_data
+    from nn2rtl.trace.command import compare
+
+    options = _plan_choices(**plan)
+    with _progress("reading the model", as_json) as tell:
+        found, hardware = compare(
+            model, nn2rtl.load(model), read_array(inputs), options,
+            against=against, samples=samples, simulate=simulate, tell=tell,
+        )
+    if as_json:
+        _print_json(trace_data(found, hardware))
+    else:
+        print_trace(found, hardware, _out)
+    raise_difference(found, hardware)
+
+
+@cli.command()
+@_model_argument
 @_plan_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("build"),
               show_default=True, help="Folder for the files.")
@@ -264,6 +295,7 @@ def boards(as_json: bool) -> None:
     from nn2rtl.boards.board import board_names, load_board
     from nn2rtl.boards.flows import Stage, next_missing
     from nn2rtl.boards.resources import Resources
+    from nn2rtl.report.listings import board_table
 
     rows = []
     for name in board_names():
@@ -289,23 +321,14 @@ def boards(as_json: bool) -> None:
     if as_json:
         _print_json({"boards": rows})
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("board", "part", "MHz", "LUT", "FF", "BRAM36", "DSP", "flows"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        have: Any = row["resources"]
-        flows_text = "\n".join(f"{k}: {v}" for k, v in row["flows"].items())  # type: ignore[attr-defined]
-        cells = [f"{have[r]:g}" if r == "bram36" else f"{have[r]:,}" for r in
-                 ("lut", "ff", "bram36", "dsp")]
-        table.add_row(str(row["name"]), str(row["part"]), f"{row['clock_mhz']:g}", *cells,
-                      flows_text)
-    _out.print(table)
+    _out.print(board_table(rows))
 
 
 @cli.command()
 @_json_option
 def doctor(as_json: bool) -> None:
     """List the external tools: found or not, version, what needs them, how to get them."""
+    from nn2rtl.report.listings import tool_table
     from nn2rtl.tools import all_tools
 
     rows = []
@@ -324,14 +347,7 @@ def doctor(as_json: bool) -> None:
     if as_json:
         _print_json({"tools": rows})
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("tool", "version", "needed for", "how to get it"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        state = f"{row['version'] or 'found'} ({row['source']})" if row["found"] else "not found"
-        how = "" if row["found"] else str(row["how_to_get"])
-        table.add_row(str(row["name"]), state, str(row["purpose"]), how)
-    _out.print(table)
+    _out.print(tool_table(rows))
 
 
 def main() -> None:

@@ -70,5 +70,11 @@ class SimulationError(Nn2RtlError):
     exit_status = 1
 
 
+class DifferenceError(Nn2RtlError):
+    """The integer graph differs from a reference, for no reason that could be found."""
+
+    exit_status = 1
+
+
 class OutputError(Nn2RtlError):
     """An output file or folder cannot be written."""
