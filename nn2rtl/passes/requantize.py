@@ -1,7 +1,7 @@
 """Replace exact step functions by the cheapest arithmetic that equals them everywhere.
 
 `nn2rtl.passes.scaling` has the forms of the arithmetic, `nn2rtl.passes.scaling_search` finds the
-constants, and `nn2rtl.passes.joint_scaling` those of a sum of two narrow tensors.
+constants, and `nn2rtl.passes.joint_sums` those of a sum of two narrow tensors.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from fractions import Fraction
 
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
-from nn2rtl.ir.types import IntArray, IntType
+from nn2rtl.ir.model import Rounding
+from nn2rtl.ir.types import IntArray, IntTensor, IntType
+from nn2rtl.passes.joint_scaling import signed_digits
+from nn2rtl.passes.joint_sums import JointSum, joint_sum, without_unread
 from nn2rtl.passes.scaling import Scaling, StepFunctions
 from nn2rtl.passes.scaling_search import find_scaling
 
+_SYMMETRIC = {Rounding.HALF_AWAY, Rounding.HALF_TO_ZERO, Rounding.UP, Rounding.DOWN}
 _HALF_EVEN_WORTH = 3  # bits of the multiplier that the check for ties must save
 _SPLIT_WORTH = 6  # bits of the multiplier that a second piece must save
+_COMPARED_DIGITS = 8  # digits of a multiplier that costs as much as comparing
 MAX_THRESHOLD_LEVELS = 15  # up to 4 bits, comparing costs less than multiplying
 
 
@@ -33,27 +38,48 @@ def choose_requantizers(graph: ig.IntegerGraph) -> ig.IntegerGraph:
     IntegerGraph
         The same function.
     """
+    chosen, sums = _chosen(graph)
     result = ig.IntegerGraph(
         graph.name, outputs=list(graph.outputs), input=graph.input, output=graph.output
     )
     renamed: dict[str, str] = {}
     for node in graph:
-        inputs = tuple(renamed.get(name, name) for name in node.inputs)
-        op = node.op
-        if isinstance(op, ig.Thresholds):
-            found = requantizer(op, *ig.ranges(graph, node.inputs[0]))
-            if found is not None:
-                operand = graph.types[node.inputs[0]].type
-                if _is_identity(found, operand) and node.name not in graph.outputs:
-                    renamed[node.name] = inputs[0]
-                    continue
-                op = found
-        result.append(node.name, op, inputs, graph.types[node.name], node.source)
+        op, inputs, tensor = node.op, node.inputs, graph.types[node.name]
+        if node.name in sums:
+            joint = sums[node.name]
+            op, inputs, tensor = joint.sum, joint.inputs, IntTensor(tensor.shape, joint.type)
+        inputs = tuple(renamed.get(name, name) for name in inputs)
+        found = chosen.get(node.name)
+        if found is not None:
+            operand = graph.types[node.inputs[0]].type
+            if _is_identity(found, operand) and node.name not in graph.outputs:
+                renamed[node.name] = inputs[0]
+                continue
+            op = found
+        result.append(node.name, op, inputs, tensor, node.source)
     result.meanings = {
         name: replace(meaning, node=renamed.get(meaning.node, meaning.node))
         for name, meaning in graph.meanings.items()
+        if meaning.node not in sums
     }
-    return result
+    return without_unread(result)
+
+
+def _chosen(graph: ig.IntegerGraph) -> tuple[dict[str, ig.Requantize], dict[str, JointSum]]:
+    """What replaces step functions, and sums ahead of some of them."""
+    chosen: dict[str, ig.Requantize] = {}
+    sums: dict[str, JointSum] = {}
+    for node in graph:
+        if not isinstance(node.op, ig.Thresholds):
+            continue
+        found = requantizer(node.op, *ig.ranges(graph, node.inputs[0]))
+        if found is not None:
+            chosen[node.name] = found
+        digits = _COMPARED_DIGITS if found is None else signed_digits(int(found.multiplier[0]))
+        joint = joint_sum(graph, node, node.op, split_levels(node.op.definition), digits)
+        if joint is not None:
+            chosen[node.name], sums[node.inputs[0]] = joint.quantizer, joint
+    return chosen, sums
 
 
 def _is_identity(op: ig.Requantize, operand: IntType) -> bool:
@@ -103,21 +129,32 @@ def requantizer(
 
 def _narrowest(functions: StepFunctions, definition: ig.Definition | None) -> Scaling | None:
     """The form with the narrowest multiplier, counting what the others than the plain one cost."""
-    split = split_level(definition)
     forms = [
         (find_scaling(functions), 0),
         (find_scaling(functions, half_even=True), _HALF_EVEN_WORTH),
     ]
-    if split is not None and functions.base < split < functions.top:
-        forms.append((find_scaling(functions, split=split), _SPLIT_WORTH))
+    for split in split_levels(definition):
+        if functions.base < split < functions.top:
+            forms.append((find_scaling(functions, split=split), _SPLIT_WORTH))
     found = [(form.width + worth, form) for form, worth in forms if form is not None]
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def split_level(definition: ig.Definition | None) -> int | None:
-    """The level about which a definition's rounding may be symmetric: its zero point."""
-    quantizer = definition.quantizer if definition else None
-    if not isinstance(quantizer, fn.Quantizer) or len(quantizer.zero_point) > 1:
-        return None
-    zero: Fraction = quantizer.zero_point[0]
-    return int(zero) if zero.denominator == 1 else None
+def split_levels(definition: ig.Definition | None) -> list[int]:
+    """The levels about which a definition rounds symmetrically: those of a rounded zero."""
+    if definition is None or not isinstance(definition.quantizer, fn.Quantizer):
+        return []
+    chain, quantizer = definition.chain, definition.quantizer
+    rests = [
+        chain[place + 1 :]
+        for place, step in enumerate(chain)
+        if isinstance(step, fn.RoundStep) and step.rounding in _SYMMETRIC
+    ]
+    if quantizer.rounding in _SYMMETRIC:
+        rests.append(())
+    levels = {
+        fn.quantize(quantizer, fn.evaluate(rest, Fraction(0), 0), 0)
+        for rest in rests
+        if fn.is_uniform(rest, quantizer)
+    }
+    return sorted(levels)

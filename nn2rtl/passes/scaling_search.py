@@ -268,3 +268,8 @@ def _chosen(least: IntArray, most: IntArray) -> IntArray:
         rounded = -(-least >> zeros) << zeros
         result = np.where(rounded <= most, rounded, result)
     return result
+
+
+def roundest(least: int, most: int) -> int:
+    """The number within bounds that has the most trailing zero bits."""
+    return int(_chosen(*np.array([[least], [most]]))[0])
