@@ -68,6 +68,8 @@ def hardware(op, channel, x):
         return op.low + np.searchsorted(order, x, side="right")
     multiplier, bias = (v[channel % len(v)] for v in (op.multiplier, op.bias))
     total = x * multiplier + bias
+    if op.step is not None:
+        total += np.where(total >> op.shift >= op.split, op.step[channel % len(op.step)], 0)
     result = total >> op.shift
     if op.half_even:
         result = np.where(result << op.shift == total, result & ~1, result)

@@ -1,12 +1,18 @@
 """The chosen multiplier, bias and shift equal the step function on the whole range."""
 
+import time
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
-from nn2rtl.passes.requantize import requantizer
+from nn2rtl.ir.model import Rounding
+from nn2rtl.ir.thresholds import thresholds
+from nn2rtl.passes.requantize import requantizer, split_levels
 from nn2rtl.passes.scaling import StepFunctions
 from nn2rtl.passes.scaling_search import find_scaling
 
@@ -97,6 +103,94 @@ def test_a_power_of_two_is_a_shift():
 
 def test_irregular_steps_have_no_scaling():
     assert find_scaling(one(np.array([0, 1, 100, 101, 500]), 0, -1000, 1000)) is None
+
+
+def lite(rng, zero, bits, channels, exponents):
+    """TensorFlow Lite's requantization of accumulators of some bits."""
+    quantizer = fn.Quantizer((Fraction(1),), fn.ZERO, -128, 127, Rounding.HALF_EVEN)
+    count = channels
+    factors = [Fraction(int(rng.integers(1 << 30, 1 << 31)), 1 << 31) for _ in range(count)]
+    shifts = [Fraction(1, 1 << int(rng.integers(*exponents))) for _ in range(count)]
+    high = rng.integers(1 << (bits - 2), 1 << (bits - 1), count)
+    biases = [factors[c] * int(rng.integers(-high[c] // 2, high[c] // 2)) for c in range(count)]
+    chain = (
+        fn.affine(tuple(factors), tuple(biases)),
+        fn.RoundStep(Rounding.HALF_UP),
+        fn.affine(tuple(shifts), fn.ZERO),
+        fn.RoundStep(Rounding.HALF_AWAY),
+        fn.affine((Fraction(1),), (Fraction(zero),)),
+    )
+    rows = [
+        thresholds(chain, quantizer, c, -int(high[c]), int(high[c]))[0] for c in range(count)
+    ]
+    definition = ig.Definition(chain, quantizer)
+    op = ig.Thresholds(-128, np.array(rows), np.zeros(count, dtype=np.bool_), definition)
+    return op, -high, high
+
+
+@pytest.mark.parametrize(
+    ("zero", "bits", "exponents", "two_pieces"),
+    [
+        (-128, 21, (8, 12), False),
+        (127, 20, (8, 11), False),
+        (3, 19, (5, 10), True),
+        (-77, 23, (10, 13), True),
+        (90, 21, (0, 13), True),
+        (3, 19, (0, 1), False),
+    ],
+)
+def test_lite_requantization(zero, bits, exponents, two_pieces):
+    rng = np.random.default_rng(bits)
+    op, low, high = lite(rng, zero, bits, 24, exponents)
+    assert split_levels(op.definition) == [zero]
+    found = requantizer(op, low, high)
+    assert found is not None
+    assert (found.step is not None) == two_pieces
+    for channel in range(24):
+        x = np.arange(low[channel], high[channel] + 1)
+        if channel:  # every sum of one channel, the surroundings of all steps of the others
+            x = np.concatenate([op.values[channel] - 1, op.values[channel]])
+            x = np.clip(x, low[channel], high[channel])
+        total = x * found.multiplier[channel] + found.bias[channel]
+        if found.step is not None:
+            step = found.step[channel % len(found.step)]
+            total += np.where(total >> found.shift >= found.split, step, 0)
+        expected = -128 + np.searchsorted(op.values[channel], x, side="right")
+        result = np.clip(total >> found.shift, found.low, found.high)
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_many_channels_are_quick():
+    """A thousand channels of 255 levels; a network of five thousand must not take long."""
+    op, low, high = lite(np.random.default_rng(1), 5, 21, 1000, (8, 12))
+    start = time.perf_counter()
+    assert requantizer(op, low, high) is not None
+    assert time.perf_counter() - start < 3  # 0.2 s on a quiet machine
+
+
+@pytest.mark.parametrize("decreasing", [False, True])
+def test_channels_share_a_multiplier_if_they_can(decreasing):
+    rows = np.array(
+        [[int(np.ceil((level - 0.5) * 7.3 + 11 * k)) for level in range(1, 64)] for k in range(9)]
+    )
+    ends = np.full(9, 2000)
+    functions = StepFunctions(0, -rows if decreasing else rows, -ends, ends,
+                              np.full(9, decreasing))  # fmt: skip
+    found = find_scaling(functions)
+    assert found is not None
+    assert len(set(found.multiplier.tolist())) == 1
+    assert (found.multiplier[0] < 0) == decreasing
+
+
+def test_symmetric_rounding_is_split_at_its_zero():
+    one = (Fraction(1),)
+    away = fn.Quantizer(one, (Fraction(4),), 0, 15, Rounding.HALF_AWAY, zero_after=True)
+    even = fn.Quantizer(one, (Fraction(4),), 0, 15, Rounding.HALF_EVEN)
+    chain = (fn.RoundStep(Rounding.HALF_AWAY), fn.affine(one, (Fraction(3),)))
+    assert split_levels(ig.Definition((), away)) == [4]
+    assert split_levels(ig.Definition(chain, even)) == [7]
+    assert split_levels(ig.Definition(chain[1:], even)) == []
+    assert split_levels(None) == []
 
 
 @pytest.mark.parametrize("levels", [3, 15, 16, 255])
