@@ -15,7 +15,7 @@ from nn2rtl.errors import UnsupportedError
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
-from nn2rtl.passes import layout, linear, order, outputs, pairs, pooling, quantizers
+from nn2rtl.passes import layout, linear, order, outputs, pairs, pooling, quantizers, softmax
 from nn2rtl.passes.lowering import Lowering, ModelNode, Value
 from nn2rtl.passes.rewrite import prepare
 
@@ -46,7 +46,10 @@ def lower(graph: model.ModelGraph, input_quantizer: fn.Quantizer | None = None) 
     for node in graph:
         operands = [state.values[name] for name in node.inputs]
         for operand in operands:
-            if operand.tail and not isinstance(node.op, model.Reshape | model.ArgMax):
+            follows = isinstance(node.op, model.Reshape | model.ArgMax) or (
+                isinstance(node.op, model.Quantize) and operand.softmax_axis is not None
+            )
+            if operand.tail and not follows:
                 raise UnsupportedError(
                     f"{type(node.op).__name__} after a softmax or argmax cannot be computed",
                     node=node.source,
@@ -109,5 +112,6 @@ _HANDLERS: dict[type, Callable[..., Value]] = {
     model.Pad: order.pad,
     model.Concat: order.concat,
     model.Softmax: outputs.softmax,
+    model.FixedPointSoftmax: softmax.fixed_point,
     model.ArgMax: outputs.arg_max,
 }

@@ -14,12 +14,14 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
 from nn2rtl.ir.thresholds import thresholds
 from nn2rtl.ir.types import IntArray, IntTensor, IntType
-from nn2rtl.passes import layout
+from nn2rtl.passes import layout, softmax
 from nn2rtl.passes.lowering import MAX_TABLE_WIDTH, Lowering, ModelNode, Value
 from nn2rtl.passes.staircases import two_staircases
 
 
 def quantize(state: Lowering, node: ModelNode, op: model.Quantize, value: Value) -> Value:
+    if value.softmax_axis is not None and value.argmax_axis is None:
+        return softmax.quantized(state, node, op, value)
     scale = state.channelwise(node, value, op.scale)
     zero = state.channelwise(node, value, op.zero_point)
     quantizer = fn.Quantizer(scale, zero, op.low, op.high, op.rounding, op.zero_after)
