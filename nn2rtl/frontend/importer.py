@@ -17,6 +17,7 @@ from nn2rtl.ir.model import Input, ModelGraph, Quantize
 from nn2rtl.ir.types import RealType, exact_array
 
 _OPERATOR_MODULES = (
+    "channels_last",
     "constant_nodes",
     "elementwise",
     "functions",
@@ -24,11 +25,14 @@ _OPERATOR_MODULES = (
     "integer_operators",
     "layout",
     "linear",
+    "multi_threshold",
     "pooling",
     "qdq",
     "qlinear",
     "qonnx",
+    "quantized_pooling",
     "reductions",
+    "requant_shift",
     "resize",
     "tail",
     "trunc",

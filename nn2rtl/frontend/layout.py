@@ -19,7 +19,7 @@ _KEEP = "keep the batch dimension first, with size 1 or -1"
 def _shaped(context: NodeContext, value: Value, shape: tuple[int, ...]) -> Value:
     """The value under another shape (with the batch dimension if it is a tensor)."""
     if isinstance(value, Constant):
-        return Constant(value.values.reshape(shape))
+        return Constant(value.values.reshape(shape), value.integers)
     if not isinstance(value, Tensor):
         return rearranged(value, lambda array: array.reshape(shape))
     if not shape or shape[0] != 1:
@@ -87,7 +87,7 @@ def transpose(context: NodeContext) -> Value:
     if sorted(permutation) != list(range(rank)):
         raise context.invalid(f"perm {list(permutation)[:8]} does not permute {rank} axes")
     if isinstance(value, Constant):
-        return Constant(np.transpose(value.values, permutation))
+        return Constant(np.transpose(value.values, permutation), value.integers)
     if not isinstance(value, Tensor):
         return rearranged(value, lambda array: np.transpose(array, permutation))
     if permutation[0] != 0:
