@@ -193,6 +193,11 @@ class _Importer:
             node = self.graph.append(f"{name}.meaning", Affine(scale, offset), (node,), kind, name)
         self.graph.outputs = [node]
         self.graph.output_names = [data.name or "output"]
+        self.graph.tensors = {
+            self.model.tensors[index].name: value.node
+            for index, value in self.values.items()
+            if isinstance(value, Activation) and (value.quantization or not value.tail)
+        }
 
 
 def _refusal(operator: OperatorData) -> UnsupportedError:

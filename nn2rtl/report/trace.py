@@ -47,14 +47,15 @@ def print_trace(found: Trace, hardware: Simulation | None, console: Console) -> 
     """
     console.print(_table(found))
     lines = [("reference", tx.clean(found.reference), "")]
-    first, cause = found.first_difference, found.first_unexplained
+    first, cause = (
+        _called(found, name) for name in (found.first_difference, found.first_unexplained)
+    )
     if not any(layer.compared for layer in found.layers):
         lines.append(("integers", "nothing to compare with", "yellow"))
     elif cause is not None:
-        lines.append(("integers", f"first unexplained difference in {tx.clean(cause)}", "bold red"))
+        lines.append(("integers", f"first unexplained difference in {cause}", "bold red"))
     elif first is not None:
-        text = f"differ first in {tx.clean(first)}; all differences are explained"
-        lines.append(("integers", text, "yellow"))
+        lines.append(("integers", f"differ first in {first}; all are explained", "yellow"))
     else:
         lines.append(("integers", f"equal to the reference in {found.samples} samples", "green"))
     if hardware is not None:
@@ -94,8 +95,8 @@ def raise_difference(found: Trace, hardware: Simulation | None) -> None:
 
 def _table(found: Trace) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer", overflow="fold", min_width=10)
-    table.add_column("by")
+    table.add_column("layer", overflow="fold", min_width=12)
+    table.add_column("by", no_wrap=True)
     table.add_column("shape", no_wrap=True)
     table.add_column("type", no_wrap=True)
     table.add_column("used range", no_wrap=True)
@@ -117,7 +118,7 @@ def _cells(layer: Layer) -> list[str | Text]:
         differ = f"{layer.different:,}" if layer.different else "0"
         greatest = f"{layer.greatest:.4g}"
     return [
-        Text(tx.clean(layer.name)),
+        Text(_short(layer.source)),
         layer.operation,
         tx.shape(layer.shape),
         layer.type,
@@ -127,6 +128,19 @@ def _cells(layer: Layer) -> list[str | Text]:
         greatest,
         Text(_reason(layer), style=_STYLES.get(layer.verdict, "")),
     ]
+
+
+def _called(found: Trace, name: str | None) -> str | None:
+    """What the table calls a layer."""
+    layer = next((layer for layer in found.layers if layer.name == name), None)
+    return layer and f"{_short(layer.source, 60)} ({layer.operation})"
+
+
+def _short(name: str, length: int = 24) -> str:
+    """A name that leaves room for other things: its start and end."""
+    name = tx.clean(name)
+    half = length // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _reason(layer: Layer) -> str:

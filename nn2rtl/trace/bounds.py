@@ -103,6 +103,18 @@ _APPROXIMATED = (
 )
 
 
+def rounded_again(graph: model.ModelGraph, name: str) -> bool:
+    """Whether a node's rounding is the first of two, with only a scaling between them."""
+    if not isinstance(graph[name].op, model.Round):
+        return False
+    scalings = [node for node in graph.consumers(name) if isinstance(node.op, model.Affine)]
+    return any(
+        isinstance(reader.op, model.Round)
+        for scaling in scalings
+        for reader in graph.consumers(scaling.name)
+    )
+
+
 def _between(op: model.ModelOp, x: Floats, e: Floats, result: Floats) -> Floats:
     """Greatest change of a function of each element within its operand's error."""
     shape = result.shape[1:]

@@ -66,6 +66,7 @@ def compare(
     InputError
         If arrays do not fit the model.
     """
+    net = with_softmax(net, options.softmax)
     graph = integer_graph(net, options.input_type)
     emulator = Emulator(graph)
     stream = emulator.stream(x)[:samples]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,16 @@ class Run:
         Relative error of one of its roundings; 0 if it computes integers exactly.
     note : str
         What the user should know of it.
+    rounds_twice : bool
+        Whether it has TensorFlow Lite's requantization, which rounds twice in some releases, in
+        some kernels, and once in others.
     """
 
     name: str
     tensors: dict[str, Floats]
     unit: float
     note: str = ""
+    rounds_twice: bool = False
 
 
 def executed(path: Path, net: ModelGraph, x: Floats) -> Run:
@@ -105,15 +109,22 @@ def _litert(path: Path, net: ModelGraph, x: Floats) -> Run:
         for detail in machine.get_tensor_details()
         if detail["name"] in net.tensors
     }
+    end = machine.get_output_details()[0]
     rows: dict[str, list[Array]] = {name: [] for name in wanted}
+    outputs: list[Array] = []
     for sample in x.astype(entry["dtype"]):
         machine.set_tensor(entry["index"], sample.reshape(entry["shape"]))
         machine.invoke()
         for name, index in wanted.items():
             with contextlib.suppress(ValueError):  # a tensor that no operator wrote
                 rows[name].append(np.array(machine.get_tensor(index)))
+        outputs.append(np.array(machine.get_tensor(end["index"])))
     tensors = _by_node(net, rows, len(x))
-    return Run("LiteRT (reference kernels)", tensors, 0.0)
+    scale, zero = end["quantization"]  # of integers; a scale of 0 where they are real
+    real = (np.stack(outputs).astype(np.float64) - zero) * (scale or 1.0)
+    tensors[net.outputs[0]] = real.reshape(len(x), *net.types[net.outputs[0]].shape)
+    version = metadata.version("ai-edge-litert")
+    return Run(f"LiteRT {version}, reference kernels", tensors, 0.0, rounds_twice=True)
 
 
 @contextlib.contextmanager

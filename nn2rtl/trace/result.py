@@ -13,6 +13,8 @@ class Layer:
     ----------
     name : str
         Node of the model graph.
+    source : str
+        Node of the model file.
     operation : str
         What the integer graph computes it with.
     shape : tuple of int
@@ -42,6 +44,7 @@ class Layer:
     """
 
     name: str
+    source: str
     operation: str
     shape: tuple[int, ...]
     type: str
