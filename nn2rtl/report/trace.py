@@ -133,7 +133,7 @@ def _cells(layer: Layer) -> list[str | Text]:
 def _called(found: Trace, name: str | None) -> str | None:
     """What the table calls a layer."""
     layer = next((layer for layer in found.layers if layer.name == name), None)
-    return layer and f"{_short(layer.source, 60)} ({layer.operation})"
+    return None if layer is None else f"{_short(layer.source, 60)} ({layer.operation})"
 
 
 def _short(name: str, length: int = 24) -> str:

@@ -15,6 +15,7 @@ from nn2rtl.design import Design, Emulator, compile, integer_graph
 from nn2rtl.errors import ResourceError, ToolError, UnsupportedError
 from nn2rtl.ir.model import ModelGraph
 from nn2rtl.options import Options
+from nn2rtl.passes.tail import with_softmax
 from nn2rtl.simulation import Simulation
 from nn2rtl.trace.inputs import model_input
 from nn2rtl.trace.references import executed, given

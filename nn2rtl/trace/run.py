@@ -174,8 +174,9 @@ class _Own:
         integers = self.emulated[meaning.node]
         at_low, at_high = self._ends(meaning.node)
         result = Layer(
-            name, self.net[name].source, type(self.graph[meaning.node].op).__name__.lower(),
-            self.net.types[name].shape, str(kind.type), int(integers.min()), int(integers.max()), kind.type.low,
+            name, self.net[name].source or name,
+            type(self.graph[meaning.node].op).__name__.lower(), self.net.types[name].shape,
+            str(kind.type), int(integers.min()), int(integers.max()), kind.type.low,
             kind.type.high, at_low, at_high, integers.size,
         )  # fmt: skip
         theirs = self.reference.tensors.get(name)
@@ -228,7 +229,7 @@ class _Own:
         kind = self.graph.types[node].type
         flat = {
             key: dequantize_output(spec, values[node].reshape(len(self.stream), -1))
-            for key, values in (("ours", self.emulated), ("alone", self.computed))
+            for key, values in (("ours", self.emulated), ("alone", self.settled))
         }
         theirs = self.reference.tensors[name]
         allowed = self.alone[name][1] + 1e-9 * np.abs(theirs)
@@ -236,8 +237,8 @@ class _Own:
         different, caused = np.abs(ours - theirs) > allowed, np.abs(alone - theirs) > allowed
         integers = self.emulated[node]
         return Layer(
-            name, self.net[name].source, "host", self.net.types[name].shape, str(kind), int(integers.min()),
-            int(integers.max()), kind.low, kind.high, None, None, ours.size, True,
+            name, self.net[name].source or name, "host", self.net.types[name].shape, str(kind),
+            int(integers.min()), int(integers.max()), kind.low, kind.high, None, None, ours.size, True,
             int(different.sum()), float(np.abs(ours - theirs)[different].max(initial=0.0)),
             int((different & ~caused).sum()), 0, int(caused.sum()),
         )  # fmt: skip
