@@ -34,5 +34,5 @@ def concat_area(stage: ConcatStage) -> Area:
     chunk = counter(longest)
     if min(stage.chunks) < longest:
         chunk = chunk + Area(bits_for(longest))
-    select = Area(bits * (1 if count <= 2 else 1 if count <= 4 else count / 3), bits + 1)
+    select = Area(bits * (1 if count <= 4 else count / 3) + 4, bits + 1)
     return select + chunk + counter(count) + credits(stage.depth) + fifo(stage.depth, bits)

@@ -9,9 +9,10 @@ from integer_networks import IntegerNetwork, check_integer_hardware
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntTensor, IntType
 from nn2rtl.plan.concat import concat_chunks, concat_lanes
+from nn2rtl.plan.cost import stage_cost
 from nn2rtl.plan.fifos import with_places
 from nn2rtl.plan.schedule import DeadlockError
-from nn2rtl.plan.stages import ConcatStage, ForkStage
+from nn2rtl.plan.stages import ConcatStage, ForkStage, StreamType
 from nn2rtl.plan.timing import Schedule
 
 
@@ -118,3 +119,20 @@ def test_emulation_of_joined_channels():
     joined = tensors["concat"]
     np.testing.assert_array_equal(joined[..., :4], tensors["clip"])
     np.testing.assert_array_equal(joined[:, ::2, 1::2, 4:], tensors["clip_3"])
+
+
+@pytest.mark.parametrize(("lanes", "width", "chunks", "lut", "ff"), [
+    (8, 4, (1, 1), 76, 44),
+    (8, 8, (12, 3), 135, 80),
+    (4, 8, (2, 2, 5), 84, 48),
+    (2, 8, (1, 1, 1, 1), 52, 29),
+    (16, 4, (300, 700), 147, 86),
+])  # fmt: skip
+def test_cost_against_yosys(lanes, width, chunks, lut, ff):
+    """Yosys 0.70, ``synth_xilinx -abc9``."""
+    kind = IntType.of_width(width, signed=True)
+    operands = tuple(StreamType(kind, lanes, chunk) for chunk in chunks)
+    result = StreamType(kind, lanes, sum(chunks))
+    cost = stage_cost(ConcatStage("join", "join", ("a", "b"), result, 4, operands, chunks))
+    assert cost.lut == pytest.approx(lut, rel=0.15)
+    assert cost.ff == pytest.approx(ff, abs=1)

@@ -7,6 +7,7 @@ from integer_networks import IntegerNetwork, check_integer_hardware
 from nn2rtl.errors import UnsupportedError
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntTensor, IntType
+from nn2rtl.plan.cost import stage_cost
 from nn2rtl.plan.gather import (
     gather_capacity,
     gather_lanes,
@@ -15,6 +16,7 @@ from nn2rtl.plan.gather import (
     program_needs,
     read_program,
 )
+from nn2rtl.plan.stages import GatherStage
 from nn2rtl.primitives.read_program import NestProgram, TableProgram
 
 SHAPE = (4, 6, 4)
@@ -193,3 +195,20 @@ def rearranged(*names, shape=SHAPE, options=None):
 ], ids=lambda names: names[0])  # fmt: skip
 def test_hardware(names):
     check_integer_hardware(rearranged(*names))
+
+
+def test_cost_against_yosys():
+    """Yosys 0.70, ``synth_xilinx -abc9``."""
+    net = IntegerNetwork((8, 10, 4))
+    for name in ("padding", "some of each", "resize"):
+        net.gather(CASES[name][0], -9)
+    plan = net.done().planned.plan
+    costs = [stage_cost(stage) for stage in plan.stages if isinstance(stage, GatherStage)]
+    assert [cost.lut for cost in costs] == pytest.approx([60, 57, 47], rel=0.15)
+    assert [cost.ff for cost in costs] == pytest.approx([34, 40, 39], abs=1)
+    net = IntegerNetwork((6, 7, 4))
+    net.gather(lambda x: x[np.arange(9) * 6 // 9][:, np.arange(9) * 7 // 9])
+    (cost,) = [stage_cost(stage) for stage in net.done().planned.plan.stages]
+    assert cost.lut == pytest.approx(57, rel=0.15)
+    assert cost.ff == pytest.approx(42, abs=1)
+    assert cost.bram36 == 0.5
