@@ -20,7 +20,7 @@ from rich.console import Console
 
 import nn2rtl
 from nn2rtl.errors import Nn2RtlError, SimulationError
-from nn2rtl.options import InputType, Options, load_options
+from nn2rtl.options import SOFTMAX_CHOICES, InputType, Options, load_options
 from nn2rtl.report.text import clean
 
 Command = Callable[..., Any]
@@ -64,6 +64,11 @@ def _input_type_option(command: Command) -> Command:
     return click.option("--input-type", metavar="TYPE:SCALE", help=text)(command)
 
 
+def _softmax_option(command: Command) -> Command:
+    text = "What becomes of a softmax at the end: kept, left out, or the largest element's index."
+    return click.option("--softmax", type=click.Choice(SOFTMAX_CHOICES), help=text)(command)
+
+
 def _inputs_options(command: Command) -> Command:
     path = click.Path(path_type=Path)
     for option in (
@@ -87,7 +92,7 @@ def _plan_options(command: Command) -> Command:
         click.option("--no-dsp", is_flag=True, help="Do without DSP slices."),
     ):
         command = option(command)
-    return _input_type_option(command)
+    return _softmax_option(_input_type_option(command))
 
 
 def _plan_choices(config: str | None, *, no_dsp: bool, **changes: Any) -> Options:
@@ -127,22 +132,25 @@ def inspect(model: Path, as_json: bool, **plan: Any) -> None:
 @cli.command()
 @_model_argument
 @_inputs_options
+@_softmax_option
 @_input_type_option
 @click.option("--config", type=click.Path(), help="YAML file of options.")
 @_json_option
 def emulate(
     model: Path, inputs: Path, output: Path | None, raw: bool, config: str | None,
-    input_type: str | None, as_json: bool,
+    input_type: str | None, softmax: str | None, as_json: bool,
 ) -> None:
     """Compute outputs with the exact integer model, bit for bit as the hardware does."""
     from nn2rtl.arrays import read_array, write_array
     from nn2rtl.design import Emulator, integer_graph
     from nn2rtl.files import check_writable
+    from nn2rtl.passes.tail import with_softmax
 
     if output is not None:
         check_writable(output)
-    options = _options(config, input_type=input_type)
-    emulator = Emulator(integer_graph(nn2rtl.load(model), options.input_type))
+    options = _options(config, input_type=input_type, softmax=softmax)
+    net = with_softmax(nn2rtl.load(model), options.softmax)
+    emulator = Emulator(integer_graph(net, options.input_type))
     y = emulator.emulate(read_array(inputs), raw=raw)
     if output is not None:
         write_array(output, y)

@@ -27,6 +27,7 @@ from nn2rtl.ir.verify import verify
 from nn2rtl.options import InputType, Options, options_from
 from nn2rtl.passes.lower import lower
 from nn2rtl.passes.requantize import choose_requantizers
+from nn2rtl.passes.tail import with_softmax
 from nn2rtl.plan.planner import Planned, make_plan, retimed
 from nn2rtl.plan.timing import Timing
 from nn2rtl.quantities import dequantize_output, quantize_input, raw_output
@@ -153,6 +154,7 @@ def compile(
     if board is not None:
         options = replace(options, board=board)
     target = load_board(options.board)
+    net = with_softmax(net, options.softmax)
     graph = integer_graph(net, options.input_type)
     return Design(net, graph, target, options, make_plan(graph, target.resources, options))
 
@@ -163,7 +165,7 @@ class Design(Emulator):
     Attributes
     ----------
     model : ModelGraph
-        What the model file means.
+        What the model file means, with the end that `Options.softmax` says.
     graph : IntegerGraph
         What the hardware computes.
     board : Board

@@ -13,6 +13,8 @@ import yaml
 
 from nn2rtl.errors import OptionsError
 
+SOFTMAX_CHOICES = ("keep", "logits", "argmax")
+
 _INPUT_TYPE = re.compile(r"(u?)int([0-9]{1,2}):(.+)")
 # Bounded, because a number such as 1e99999999 would take for ever to expand.
 _SCALE = re.compile(r"-?(?:[0-9]{1,20}/[0-9]{1,20}|[0-9.]{1,40}(?:[eE][+-]?[0-9]{1,2})?)")
@@ -105,6 +107,9 @@ class Options:
     interval_cycles : int, optional
         Slowest acceptable interval between inferences: the planner takes the smallest design
         that is as fast, rather than the fastest that fits.
+    softmax : str
+        What becomes of a softmax at the end of the network: ``keep`` it, ``logits`` (its operand
+        is the output), or ``argmax`` (the index of the largest element is, found in hardware).
     layers : mapping of str to LayerOptions
         Choices for single layers, by their names as `nn2rtl inspect` lists them.
     """
@@ -115,6 +120,7 @@ class Options:
     dsp: bool = True
     utilization: float = 0.7
     interval_cycles: int | None = None
+    softmax: str = "keep"
     layers: Mapping[str, LayerOptions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -176,6 +182,7 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str, Any]] = {
     "dsp": (bool, "true or false", lambda v: True),
     "utilization": ((int, float), "a number above 0, at most 1", lambda v: 0 < v <= 1),
     "interval_cycles": (int, "a positive whole number", lambda v: v > 0),
+    "softmax": (str, "keep, logits or argmax", lambda v: v in SOFTMAX_CHOICES),
     "layers": (Mapping, "a mapping of layer names to choices", lambda v: True),
     "pe": (int, "a positive whole number", lambda v: v > 0),
     "simd": (int, "a positive whole number", lambda v: v > 0),
