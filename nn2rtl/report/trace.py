@@ -103,7 +103,7 @@ def _table(found: Trace) -> Table:
     table.add_column("at ends", justify="right", no_wrap=True)
     table.add_column("differ", justify="right", no_wrap=True)
     table.add_column("at most", justify="right", no_wrap=True)
-    table.add_column("because", no_wrap=True)
+    table.add_column("because", min_width=12)
     for layer in found.layers:
         table.add_row(*_cells(layer))
     return table

@@ -67,8 +67,8 @@ def executed(path: Path, net: ModelGraph, x: Floats) -> Run:
     except ImportError:
         problem = f"{tool} is not installed"
     except Exception as error:  # whatever an executor has against the file
-        text = str(error).strip().splitlines()
-        problem = f"{tool} cannot run the model ({text[0][:120] if text else type(error).__name__})"
+        text = str(error).strip().splitlines() or [type(error).__name__]
+        problem = f"{tool} cannot run the model ({text[0].split(' : ')[-1][:100]})"
     return Run("float64", dict(executor.run(net, x)), FLOAT64, f"{problem}: compared with float64")
 
 

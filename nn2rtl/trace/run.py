@@ -9,6 +9,7 @@ import numpy as np
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
+from nn2rtl.ir.float_functions import real_values
 from nn2rtl.ir.types import IntArray
 from nn2rtl.quantities import dequantize_output
 from nn2rtl.reference import Reference
@@ -18,6 +19,7 @@ from nn2rtl.trace.references import FLOAT64, Run
 from nn2rtl.trace.result import Layer, Trace
 
 _QUANTIZERS = (model.Quantize, model.BipolarQuantize, model.MultiThreshold)
+_QUANTIZED = (ig.Input, ig.Thresholds, ig.Requantize, ig.Lookup, ig.Softmax, ig.ArgMax)
 _FLOAT64_NOISE = 2.0**-40  # of numbers that this comparison itself computes in float64
 _OFF_GRID = 0.25  # steps from the nearest integer at which a reference has none
 
@@ -63,8 +65,11 @@ class _Own:
     settled: dict[str, IntArray] = field(default_factory=dict)  # the reference's, if it has them
     values: dict[str, Floats] = field(default_factory=dict)
     errors: dict[str, Floats] = field(default_factory=dict)
+    anchored: set[str] = field(default_factory=set)
+    """Integer tensors that are settled by the reference."""
     alone: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    """Value and error bound of each layer by itself."""
+    """Integer tensors by the float64 executor, not rounded, and bounds on the reference's errors.
+    """
 
     def __post_init__(self) -> None:
         self._run_integers()
@@ -74,11 +79,11 @@ class _Own:
     def _run_integers(self) -> None:
         machine = Reference(self.graph)
         anchors = {
-            self.graph.meanings[name].node: name
-            for name in self.net.nodes
-            if name in self.graph.meanings
-            and name in self.reference.tensors
-            and self._is_quantized(name)
+            meaning.node: name
+            for name, meaning in self.graph.meanings.items()
+            if name in self.reference.tensors
+            and isinstance(self.graph[meaning.node].op, _QUANTIZED)
+            and fn.as_affine(meaning.chain) is not None
         }
         self.emulated = dict(machine.tensors(self.stream))
         steps = {name: (inputs, compute) for name, inputs, compute in machine.steps}
@@ -108,6 +113,7 @@ class _Own:
         result = np.empty((len(exact), kind.size), dtype=np.int64)
         result[:, position] = integers
         shaped = result.reshape(len(exact), *kind.shape)
+        self.anchored.add(name)
         same = np.array_equal(shaped, self.emulated[name])
         self.settled[name] = self.emulated[name] if same else shaped
 
@@ -123,11 +129,32 @@ class _Own:
                 bound = bound + error(node.op, operands, errors, value, max(unit, FLOAT64))
             if self.reference.rounds_twice and rounded_again(self.net, node.name):
                 bound = bound + 0.5  # a kernel that rounds once does not round here
-            self.alone[node.name] = value, bound
-            theirs = self.reference.tensors.get(node.name)
-            if theirs is not None and self._is_quantized(node.name):
-                value, bound = theirs, unit * np.abs(theirs)
+            meaning = self.graph.meanings.get(node.name)
+            if meaning is not None:
+                if meaning.node not in self.alone and fn.as_affine(meaning.chain) is not None:
+                    self.alone[meaning.node] = self._in_steps(meaning, value, bound)
+                if meaning.node in self.anchored:
+                    value = self._real(meaning, self.settled[meaning.node])
+                    bound = unit * np.abs(value)
             self.values[node.name], self.errors[node.name] = value, bound
+
+    def _in_steps(self, meaning: ig.Meaning, value: Floats, bound: Floats) -> tuple[Floats, Floats]:
+        """A tensor and its error bound as integers of the stream, not rounded."""
+        position = meaning.position.ravel()
+        size = len(value), self.graph.types[meaning.node].size
+        steps, spread = np.full(size, np.nan), np.full(size, np.nan)
+        exact = self._positions(meaning, value)
+        steps[:, position] = exact
+        spread[:, position] = np.abs(self._positions(meaning, value + bound) - exact)
+        return steps, spread
+
+    def _real(self, meaning: ig.Meaning, integers: IntArray) -> Floats:
+        """What integers of the stream mean, as the tensor of the model."""
+        kind = self.graph.types[meaning.node]
+        channel_of = np.arange(kind.size, dtype=np.int64) % kind.channels
+        flat = integers.reshape(len(integers), -1).astype(np.float64)
+        real = real_values(meaning.chain, channel_of, flat)
+        return np.asarray(real[:, meaning.position], dtype=np.float64)
 
     def _is_quantized(self, name: str) -> bool:
         return isinstance(self.net[name].op, _QUANTIZERS)
@@ -191,10 +218,9 @@ class _Own:
             for values in (self.emulated, self.computed)
         )
         different, caused = (rounded != ours) | off, (rounded != alone) | off
-        value, bound = self.alone[name]
-        close = np.abs(theirs - value) <= bound + _FLOAT64_NOISE * np.abs(theirs)
-        tolerant = self.reference.unit > 0 or self.reference.rounds_twice
-        explained = close.reshape(caused.shape) & tolerant
+        value, bound = (part[:, position] for part in self.alone[meaning.node])
+        close = np.abs(exact - value) <= bound + _FLOAT64_NOISE * np.abs(exact)
+        explained = close & (self.reference.unit > 0 or self.reference.rounds_twice)
         return replace(
             result,
             elements=ours.size,
@@ -232,13 +258,14 @@ class _Own:
             for key, values in (("ours", self.emulated), ("alone", self.settled))
         }
         theirs = self.reference.tensors[name]
-        allowed = self.alone[name][1] + 1e-9 * np.abs(theirs)
+        allowed = self.errors[name] + 1e-9 * np.abs(theirs)
         ours, alone = (flat[key].reshape(theirs.shape) for key in ("ours", "alone"))
         different, caused = np.abs(ours - theirs) > allowed, np.abs(alone - theirs) > allowed
         integers = self.emulated[node]
         return Layer(
             name, self.net[name].source or name, "host", self.net.types[name].shape, str(kind),
-            int(integers.min()), int(integers.max()), kind.low, kind.high, None, None, ours.size, True,
-            int(different.sum()), float(np.abs(ours - theirs)[different].max(initial=0.0)),
+            int(integers.min()), int(integers.max()), kind.low, kind.high, None, None,
+            ours.size, True, int(different.sum()),
+            float(np.abs(ours - theirs)[different].max(initial=0.0)),
             int((different & ~caused).sum()), 0, int(caused.sum()),
         )  # fmt: skip
