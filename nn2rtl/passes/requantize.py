@@ -21,12 +21,17 @@ from nn2rtl.passes.scaling_search import find_scaling
 _SYMMETRIC = {Rounding.HALF_AWAY, Rounding.HALF_TO_ZERO, Rounding.UP, Rounding.DOWN}
 _HALF_EVEN_WORTH = 3  # bits of the multiplier that the check for ties must save
 _SPLIT_WORTH = 6  # bits of the multiplier that a second piece must save
+_TABLE_WIDTH = 8  # bits of an operand that is looked up rather than multiplied
+_TABLE_DIGITS = 3  # digits of a multiplier that costs as much as a table
 _COMPARED_DIGITS = 8  # digits of a multiplier that costs as much as comparing
 MAX_THRESHOLD_LEVELS = 15  # up to 4 bits, comparing costs less than multiplying
 
 
 def choose_requantizers(graph: ig.IntegerGraph) -> ig.IntegerGraph:
     """Replace each `Thresholds` by `Requantize` where that exists and is cheaper.
+
+    Step functions of up to 8 bits that are the same in all channels are left, to be looked up in
+    tables of LUTs, except for shifts.
 
     Parameters
     ----------
@@ -73,9 +78,14 @@ def _chosen(graph: ig.IntegerGraph) -> tuple[dict[str, ig.Requantize], dict[str,
         if not isinstance(node.op, ig.Thresholds):
             continue
         found = requantizer(node.op, *ig.ranges(graph, node.inputs[0]))
+        narrow = graph.types[node.inputs[0]].type.width <= _TABLE_WIDTH
+        if narrow and len(node.op.values) == 1 and found is not None and not is_shift(found):
+            found = None
         if found is not None:
             chosen[node.name] = found
-        digits = _COMPARED_DIGITS if found is None else signed_digits(int(found.multiplier[0]))
+            digits = signed_digits(int(found.multiplier[0]))
+        else:
+            digits = _TABLE_DIGITS if narrow else _COMPARED_DIGITS
         joint = joint_sum(graph, node, node.op, split_levels(node.op.definition), digits)
         if joint is not None:
             chosen[node.name], sums[node.inputs[0]] = joint.quantizer, joint
@@ -112,8 +122,7 @@ def requantizer(
     found = _narrowest(StepFunctions(op.low, op.values, low, high, op.decreasing), op.definition)
     if found is None:
         return None
-    pure_shift = bool((found.multiplier == 1).all()) and found.step is None
-    if not pure_shift and not force and op.values.shape[1] <= MAX_THRESHOLD_LEVELS:
+    if not is_shift(found) and not force and op.values.shape[1] <= MAX_THRESHOLD_LEVELS:
         return None
     multiplier, bias = found.multiplier, found.bias
     if (bias == bias[0]).all() and (multiplier == multiplier[0]).all():
@@ -125,6 +134,11 @@ def requantizer(
         multiplier, bias, found.shift, op.low, op.low + op.values.shape[1], found.half_even,
         found.split, step,
     )  # fmt: skip
+
+
+def is_shift(op: ig.Requantize | Scaling) -> bool:
+    """Whether a requantization multiplies by nothing but powers of two."""
+    return bool((op.multiplier == 1).all()) and op.step is None
 
 
 def _narrowest(functions: StepFunctions, definition: ig.Definition | None) -> Scaling | None:

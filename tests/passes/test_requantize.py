@@ -12,7 +12,8 @@ from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.model import Rounding
 from nn2rtl.ir.thresholds import thresholds
-from nn2rtl.passes.requantize import requantizer, split_levels
+from nn2rtl.ir.types import IntTensor, IntType
+from nn2rtl.passes.requantize import choose_requantizers, requantizer, split_levels
 from nn2rtl.passes.scaling import StepFunctions
 from nn2rtl.passes.scaling_search import find_scaling
 
@@ -237,3 +238,13 @@ def test_sums_beyond_64_bits_are_compared():
     assert requantizer(op, np.full(2, -(1 << 35)), np.full(2, 1 << 35)) is None
     near = ig.Thresholds(-2048, rows - [[0], [far]], op.decreasing)
     assert requantizer(near, np.full(2, -(1 << 25)), np.full(2, 1 << 25)) is not None
+
+
+@pytest.mark.parametrize(("high", "op"), [(255, ig.Thresholds), (256, ig.Requantize)])
+def test_a_function_of_eight_bits_is_left_to_a_table(high, op):
+    graph = ig.IntegerGraph("table", outputs=["y"])
+    graph.append("x", ig.Input(), (), IntTensor((1, 1, 4), IntType(0, high)))
+    values = np.array([[int(np.ceil(level * 7.3)) for level in range(1, 30)]])
+    steps = ig.Thresholds(0, values, np.array([False]))
+    graph.append("y", steps, ("x",), IntTensor((1, 1, 4), IntType(0, 29)))
+    assert isinstance(choose_requantizers(graph)["y"].op, op)
