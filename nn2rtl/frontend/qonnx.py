@@ -46,6 +46,7 @@ _ROUNDING = {
     supported="1 to 16 bits (constants to 32), also different ones for each channel or element "
     "(then also 0 bits, the integer 0), any zero point, narrow, every rounding mode; signed 1 bit "
     "for the whole tensor is bipolar",
+    behind_tail=True,
 )
 def quant(context: NodeContext) -> Value:
     value = context.value(0)
