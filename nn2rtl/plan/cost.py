@@ -21,6 +21,7 @@ from nn2rtl.plan.concat import concat_area
 from nn2rtl.plan.cost_buffer import Buffer, line_buffer
 from nn2rtl.plan.cost_mac import mac_array
 from nn2rtl.plan.cost_parts import Area
+from nn2rtl.plan.cost_sums import weighted_sum
 from nn2rtl.plan.gather import gather_area
 from nn2rtl.plan.product import product
 from nn2rtl.plan.softmax import softmax_area
@@ -214,7 +215,7 @@ def _stage_area(stage: AnyStage) -> Area:
         if isinstance(stage.op, ig.Product):
             pair = product((a, b), stage.op.offsets, result.lanes, stage.use_dsp)
         else:
-            pair = pipes.weighted_sum(a, b, stage.op.weights, result.lanes)
+            pair = weighted_sum(a, b, stage.op.weights, result.lanes)
         return (
             pair
             + pipes.epilogue(stage.epilogue, stage.accumulator, result.type.width, result.lanes,
