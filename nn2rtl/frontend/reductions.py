@@ -1,4 +1,4 @@
-"""Means, sums and extrema over axes of a tensor."""
+"""Means, sums and maxima over axes of a tensor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from nn2rtl.ir.model import AveragePool, MaxPool, Reshape, Transpose
     "ReduceMean",
     "ReduceSum",
     "ReduceMax",
-    "ReduceMin",
     supported="over any axes but the batch, constant axes",
 )
 def reduce(context: NodeContext) -> Value:
@@ -33,9 +32,7 @@ def reduce(context: NodeContext) -> Value:
             f"axes {list(axes)} with the batch dimension", "state the other axes only"
         )
     over = tuple(axis - 1 for axis in axes)
-    if op == "ReduceMin":  # the least is the negative of the largest negative
-        x = affine(context, x, -1)
-    y = _reduced(context, x, over, maximum=op in ("ReduceMax", "ReduceMin"))
+    y = _reduced(context, x, over, maximum=op == "ReduceMax")
     keep = bool(context.integer("keepdims", 1))
     shape = tuple(
         1 if axis in over else size for axis, size in enumerate(x.shape) if keep or axis not in over
@@ -44,7 +41,7 @@ def reduce(context: NodeContext) -> Value:
         y = context.emit(Reshape(), (y,), shape)
     if op == "ReduceSum":
         return affine(context, y, prod(x.shape[axis] for axis in over))
-    return affine(context, y, -1) if op == "ReduceMin" else y
+    return y
 
 
 def _reduced(context: NodeContext, x: Tensor, over: tuple[int, ...], maximum: bool) -> Tensor:

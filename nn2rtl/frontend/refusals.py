@@ -47,6 +47,10 @@ _NAMED = {
         "pooling of powers (GlobalLpPool) is not supported",
         "use GlobalMaxPool or GlobalAveragePool",
     ),
+    "ReduceMin": (
+        "the least element over axes (ReduceMin) is not supported",
+        "negate and quantize the tensor ahead of a ReduceMax, and negate its result",
+    ),
     "Im2Col": (
         "lowered convolutions (Im2Col) are not supported",
         "export the network before FINN lowers its convolutions",

@@ -51,8 +51,9 @@ def _scales(context: NodeContext, x: Tensor) -> tuple[list[np.float32], tuple[in
     if stated is not None:
         axes = tuple(axis_of(context, axis, len(shape)) for axis in stated)
     given: Array = np.zeros(0)
-    if context.has("scales"):
-        given = np.array(context.node.attributes["scales"])
+    attribute = context.node.attributes.get("scales")
+    if isinstance(attribute, tuple) and all(isinstance(n, int | float) for n in attribute):
+        given = np.array(attribute)
     elif context.optional(index) is not None:
         given = context.numbers(index)
     by_size = given.size == 0 and context.optional(3) is not None

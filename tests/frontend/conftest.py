@@ -13,8 +13,10 @@ import pytest
 from model_executor import run_graph
 from onnx import helper, numpy_helper
 
+from nn2rtl.design import Emulator, integer_graph
+from nn2rtl.errors import UnsupportedError
 from nn2rtl.frontend import load
-from nn2rtl.ir.model import ModelGraph
+from nn2rtl.ir.model import ArgMax, ModelGraph, Softmax
 
 Array = np.ndarray[Any, Any]
 
@@ -73,10 +75,19 @@ def execute() -> Callable[[ModelGraph, Array], Array]:
 
 @pytest.fixture
 def equals_onnxruntime(imported: Callable[..., ModelGraph]) -> Callable[..., ModelGraph]:
-    """Checks an imported model on random inputs against onnxruntime; returns its graph."""
+    """Checks an imported model on random inputs against onnxruntime; returns its graph.
+
+    Then the same between quantizers: the integer graph against the model graph, or that it is
+    refused with a message that matches `refused`.
+    """
 
     def run(
-        nodes: list[onnx.NodeProto], shape: list[int], constants: dict[str, Any], opset: int = 13
+        nodes: list[onnx.NodeProto],
+        shape: list[int],
+        constants: dict[str, Any],
+        opset: int = 13,
+        refused: str | None = None,
+        emulated: bool = True,
     ) -> ModelGraph:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -93,9 +104,40 @@ def equals_onnxruntime(imported: Callable[..., ModelGraph]) -> Callable[..., Mod
             given = run_graph(graph, x)
             assert given.shape == wanted.shape
             np.testing.assert_allclose(given, wanted, rtol=1e-4, atol=1e-4)
+        if emulated and not any(isinstance(node.op, Softmax | ArgMax) for node in graph):
+            inner = imported(*between_quantizers(nodes, constants, shape), opset=opset)
+            if refused is None:
+                check_emulation(inner, rng.integers(-20, 20, (6, *shape[1:])) / 4)
+            else:
+                with pytest.raises(UnsupportedError, match=refused):
+                    integer_graph(inner)
         return graph
 
     return run
+
+
+def between_quantizers(
+    nodes: list[onnx.NodeProto], constants: dict[str, Any], shape: list[int]
+) -> tuple[list[onnx.NodeProto], list[int], dict[str, Any]]:
+    """The model with its input and output quantized to 5 and 6 bits."""
+    inner = []
+    for node in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.input[:] = ["quantized" if name == "x" else name for name in copy.input]
+        copy.output[:] = ["real" if name == "y" else name for name in copy.output]
+        inner.append(copy)
+    quantizers = [
+        helper.make_node("Quant", [source, scale, "zero", bits], [result], domain="onnx.brevitas")
+        for source, scale, bits, result in (("x", "step", "five", "quantized"),
+                                            ("real", "fine", "six", "y"))
+    ]  # fmt: skip
+    more = {"step": 0.25, "fine": 0.125, "zero": 0.0, "five": 5.0, "six": 6.0}
+    return [quantizers[0], *inner, quantizers[1]], shape, {**constants, **more}
+
+
+def check_emulation(graph: ModelGraph, x: Array) -> None:
+    np.testing.assert_array_equal(Emulator(integer_graph(graph)).emulate(x), run_graph(graph, x))
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ def nodes(bias=True, **attributes):
 def test_equals_onnxruntime(name, equals_onnxruntime):
     attributes, shape, weight = CASES[name]
     bias = rng.normal(size=weight.shape[1] * attributes.get("group", 1)).astype(np.float32)
-    equals_onnxruntime(nodes(**attributes), shape, {"w": weight, "b": bias})
+    refused = "use less output padding" if name == "output_padding" else None
+    equals_onnxruntime(nodes(**attributes), shape, {"w": weight, "b": bias}, refused=refused)
 
 
 @pytest.mark.parametrize(
