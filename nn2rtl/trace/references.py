@@ -198,7 +198,8 @@ def given(path: Path, arrays: Mapping[str, Array], net: ModelGraph, samples: int
         if array.dtype.kind not in "fiub":
             raise InputError(f"array {name!r} is of type {array.dtype}", node=str(path))
         size = net.types[node].size
-        if array.size % size or array.size // size < samples:
+        batched = array.ndim > 0 and array.size == len(array) * size
+        if not (batched and len(array) >= samples) and not (array.size == size and samples == 1):
             raise InputError(
                 f"array {name!r} has shape {list(array.shape)}",
                 node=str(path),
