@@ -28,7 +28,8 @@ def arranged(
     state: Lowering, node: ModelNode, value: Value, position: IntArray, shape: Shape
 ) -> Value:
     """The operand with its elements at given places of the stream, and that stream's shape."""
-    if np.array_equal(position, value.position):
+    _, tensor = state.integers(node, value)
+    if tensor.size == position.size and np.array_equal(position, value.position):
         return state.reshaped(node, value, shape)
     index = np.empty(position.size, dtype=np.int64)
     index[position.ravel()] = value.position.ravel()

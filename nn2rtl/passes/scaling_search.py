@@ -108,7 +108,8 @@ class ScalingSearch:
         low, high = (ends[self.live, None] for ends in (functions.low, functions.high))
         self.reaches = np.clip(values, low, high)
         self.misses = np.clip(values - 1, low, high)
-        self.origin = (self.reaches.min(axis=1) + self.misses.max(axis=1)) // 2
+        least = self.reaches.min(axis=1, initial=_NOTHING)
+        self.origin = (least + self.misses.max(axis=1, initial=-_NOTHING)) // 2
         self.reaches -= self.origin[:, None]
         self.misses -= self.origin[:, None]
         place = np.arange(count)

@@ -83,7 +83,7 @@ class _Own:
             for name, meaning in self.graph.meanings.items()
             if name in self.reference.tensors
             and isinstance(self.graph[meaning.node].op, _QUANTIZED)
-            and fn.as_affine(meaning.chain) is not None
+            and _is_grid(meaning)
         }
         self.emulated = dict(machine.tensors(self.stream))
         steps = {name: (inputs, compute) for name, inputs, compute in machine.steps}
@@ -131,7 +131,7 @@ class _Own:
                 bound = bound + 0.5  # a kernel that rounds once does not round here
             meaning = self.graph.meanings.get(node.name)
             if meaning is not None:
-                if meaning.node not in self.alone and fn.as_affine(meaning.chain) is not None:
+                if meaning.node not in self.alone and _is_grid(meaning):
                     self.alone[meaning.node] = self._in_steps(meaning, value, bound)
                 if meaning.node in self.anchored:
                     value = self._real(meaning, self.settled[meaning.node])
@@ -173,17 +173,14 @@ class _Own:
             for numbers in (step_.scale, step_.offset)
         )
         flat = values.reshape(len(values), -1)
-        return np.asarray((flat - offset) / np.where(scale == 0, 1.0, scale))
+        return np.asarray((flat - offset) / scale)
 
     def shown(self) -> list[str]:
         """Tensors of the model to show: one for each integer tensor, in order."""
         chosen: dict[str, str] = {}
         for name in self.net.nodes:
             meaning = self.graph.meanings.get(name)
-            if meaning is None:
-                continue
-            step_ = fn.as_affine(meaning.chain)
-            if step_ is None or not all(step_.scale):
+            if meaning is None or not _is_grid(meaning):
                 continue
             known = chosen.get(meaning.node)
             if known is None or self._rank(name) > self._rank(known):
@@ -269,3 +266,9 @@ class _Own:
             float(np.abs(ours - theirs)[different].max(initial=0.0)),
             int((different & ~caused).sum()), 0, int(caused.sum()),
         )  # fmt: skip
+
+
+def _is_grid(meaning: ig.Meaning) -> bool:
+    """Whether a tensor's numbers tell its integers."""
+    affine = fn.as_affine(meaning.chain)
+    return affine is not None and all(affine.scale)
