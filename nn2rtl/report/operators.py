@@ -21,6 +21,7 @@ from nn2rtl.plan.stages import (
     ConvStage,
     PairStage,
     PoolStage,
+    SoftmaxStage,
 )
 
 BECOMES: dict[str, tuple[type, ...]] = {
@@ -108,7 +109,12 @@ LOWERED: dict[type, tuple[tuple[type, ...], str]] = {
         "No hardware: elements are renumbered. Refused where a later layer needs the elements of "
         "the stream in another order.",
     ),
-    model.Softmax: ((), "On the host, in floating point."),
+    model.Softmax: (
+        (ig.Softmax,),
+        "In hardware if its result is quantized: tables of exponentials and an exact division. At "
+        "the end of a network, without a quantizer: on the host, in floating point.",
+    ),
+    model.FixedPointSoftmax: ((ig.Softmax,), "In hardware, in TensorFlow Lite's own arithmetic."),
     model.ArgMax: (
         (ig.ArgMax,),
         "In hardware if it runs over all elements of the output, in their order, and they have "
@@ -125,6 +131,9 @@ HARDWARE: dict[type, tuple[type | None, str]] = {
     ig.WeightedSum: (PairStage, "`WeightedSum`: shifts and adders"),
     ig.Thresholds: (ApplyStage, "`Thresholds`: a pipelined binary search"),
     ig.Requantize: (ApplyStage, "`Requantizer`: multiply, add, shift, clip"),
+    ig.Softmax: (
+        SoftmaxStage, "`Softmax`: memory of vectors, tables of exponentials, divider or reciprocal"
+    ),
     ig.ArgMax: (ArgMaxStage, "`ArgMax`: a tree of comparators"),
     ig.Reshape: (None, "nothing"),
 }
