@@ -346,6 +346,8 @@ def quantization_of(data: TensorData) -> Quantization:
     ModelError
         If the file has none that fits.
     """
+    if data.type not in RANGES:
+        raise ModelError(f"a quantized tensor of type {data.type}", node=data.name)
     low, high = RANGES[data.type]
     if len(data.scales) != 1 or len(data.zero_points) > 1:
         raise ModelError(

@@ -45,7 +45,7 @@ def test_paths(tmp_path):
         (b"", "empty"),
         (b"PK\x03\x04" + bytes(50), "zip archive"),
         (b"\x89HDF\r\n" + bytes(50), "HDF5"),
-        (b"\x1c\0\0\0TFL3" + bytes(50), "not a readable TensorFlow Lite file"),
+        (b"\x1c\0\0\0TFL3" + bytes(50), "version 0 of the format"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
         (b"hello, world", "not a.* ONNX model"),
         (bytes(100), "not a.* ONNX model"),
