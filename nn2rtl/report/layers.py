@@ -11,6 +11,7 @@ from nn2rtl.boards.synthesis import SynthesisResult
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntTensor, IntType
 from nn2rtl.plan.planner import Planned
+from nn2rtl.plan.softmax import softmax_steps
 from nn2rtl.plan.stages import (
     AnyStage,
     ApplyStage,
@@ -175,6 +176,9 @@ class LayerReport:
         self.shapes[stage.name] = result_shape
         macs, weights, weight_bits = (0, 0, None) if op is None else work(op, result_shape)
         operands = _operands(stage)
+        shapes = [operand_shape] * len(operands)
+        if isinstance(stage, ConcatStage):
+            shapes = [self.shapes[name] for name in stage.inputs]
         return {
             "name": stage.name,
             "source": stage.source,
@@ -185,7 +189,9 @@ class LayerReport:
             "pe": stage.pe if isinstance(stage, ConvStage) else None,
             "simd": stage.simd if isinstance(stage, ConvStage) else None,
             "uses_dsp": _uses_dsp(stage),
-            "operands": [stream_entry(kind, operand_shape) for kind in operands],
+            "operands": [
+                stream_entry(kind, shape) for kind, shape in zip(operands, shapes, strict=True)
+            ],
             "result": stream_entry(stage.result, result_shape),
             "macs": macs,
             "weights": weights,
@@ -216,6 +222,8 @@ def _operations(stage: AnyStage) -> tuple[ig.IntOp | None, Epilogue | None]:
     """The graph's operation that a stage computes first, and the one that it ends with."""
     if isinstance(stage, ConvStage | PoolStage | PairStage):
         return stage.op, stage.epilogue
+    if isinstance(stage, GatherStage | ConcatStage):
+        return stage.op, None
     if isinstance(stage, ApplyStage):
         return stage.epilogue, stage.epilogue
     return None, None
@@ -260,4 +268,6 @@ def _cycles(stage: AnyStage, operands: tuple[StreamType, ...]) -> int:
     beats = max(stage.result.beats, *(kind.beats for kind in operands))
     if isinstance(stage, ConvStage | PoolStage):
         return max(stage.geometry.steps, beats)
+    if isinstance(stage, SoftmaxStage):
+        return softmax_steps(stage)
     return beats
