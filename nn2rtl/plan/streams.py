@@ -163,7 +163,8 @@ class StreamBuilder:
         source = next(node for node in self.graph if isinstance(node.op, ig.Input))
         reader = next(layer for layer in self.layers if source.name in layer.inputs)
         lanes = self._wanted_lanes(reader) or self._demand(source.name)
-        start = InputStage("input", tensor_stream(self.graph.types[source.name], lanes))
+        tensor = self.graph.types[source.name]
+        start = InputStage("input", tensor_stream(tensor, gcd(lanes, tensor.channels)))
         self.streams[source.name] = (start.name, start.result)
         self._fork(source.name)
         for layer in self.layers:
