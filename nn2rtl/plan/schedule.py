@@ -7,8 +7,9 @@ writes to. All rates are static, so each such dependence is known beforehand:
     t[step] >= t[source step] + delay,    t[step] >= t[step - 1] + 1,    t[0] >= 0
 
 Hardware takes every step as soon as it may, so the times are the least solution. It is found by
-relaxation from below: each sweep recomputes whole processes with array operations. (The system is
-a timed marked graph; Baccelli, Cohen, Olsder, Quadrat: Synchronization and Linearity, 1992.)
+relaxation from below, one window of time after the other: each sweep recomputes the steps of whole
+processes in the window with array operations. (The system is a timed marked graph; Baccelli, Cohen,
+Olsder, Quadrat: Synchronization and Linearity, 1992.)
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ import numpy as np
 
 from nn2rtl.errors import Nn2RtlError
 from nn2rtl.ir.types import IntArray
+
+
+WINDOW = 4096
+"""Cycles that are solved together."""
 
 
 class DeadlockError(Nn2RtlError):
@@ -90,7 +95,7 @@ def connect(
         )
 
 
-def solve(processes: list[Process], max_sweeps: int = 100_000) -> dict[str, IntArray]:
+def solve(processes: list[Process]) -> dict[str, IntArray]:
     """Cycle of every step of every process.
 
     Parameters
@@ -108,36 +113,101 @@ def solve(processes: list[Process], max_sweeps: int = 100_000) -> dict[str, IntA
     DeadlockError
         If some step never happens, naming the process.
     """
-    ramps = {p.name: np.arange(p.steps, dtype=np.int64) for p in processes}
-    times = {p.name: ramps[p.name].copy() for p in processes}
-    readers: dict[str, set[str]] = {p.name: set() for p in processes}
-    for process in processes:
-        for wait in process.waits:
-            readers[wait.source].add(process.name)
-    # No live schedule is longer than one in which all steps of all processes follow each other.
-    bound = sum(p.steps * (1 + max((w.delay for w in p.waits), default=0)) for p in processes)
-    dirty = {p.name for p in processes}
+    longest = max((wait.delay for process in processes for wait in process.waits), default=0)
+    span = max(WINDOW, 2 * longest)
+    windows = [_Window(process, span) for process in processes]
+    by_name = {window.process.name: window for window in windows}
+    readers: dict[str, list[_Window]] = {name: [] for name in by_name}
+    for window in windows:
+        for wait in window.process.waits:
+            readers[wait.source].append(window)
+    start = 0
+    while any(window.unfinished for window in windows):
+        for window in windows:
+            window.begin(start)
+        _settle(windows, by_name, readers)
+        start += span
+        # No wait is as long as a window: one without a step is followed by none with a step.
+        if not sum(window.finish(start) for window in windows):
+            raise _deadlock(next(w.process.name for w in windows if w.unfinished))
+    return {name: window.times[:-1] for name, window in by_name.items()}
+
+
+def _settle(
+    windows: list[_Window], by_name: dict[str, _Window], readers: dict[str, list[_Window]]
+) -> None:
+    """Recompute processes until none changes, alternately down and up the data flow."""
+    dirty = {window.process.name for window in windows}
     forward = True
-    for _ in range(max_sweeps):
-        for process in processes if forward else reversed(processes):
-            if process.name not in dirty:
-                continue
-            dirty.discard(process.name)
-            ramp = ramps[process.name]
-            earliest = times[process.name] - ramp
-            for wait in process.waits:
-                due = times[wait.source][wait.source_steps] + (wait.delay - wait.steps)
-                earliest[wait.steps] = np.maximum(earliest[wait.steps], due)
-            found = np.maximum.accumulate(earliest) + ramp
-            if not np.array_equal(found, times[process.name]):
-                times[process.name] = found
-                dirty |= readers[process.name]
-                if found[-1] > bound:
-                    raise _deadlock(process.name)
-        if not dirty:
-            return times
+    while dirty:
+        for window in windows if forward else reversed(windows):
+            name = window.process.name
+            if name in dirty:
+                dirty.discard(name)
+                if window.relax(by_name):
+                    dirty.update(reader.process.name for reader in readers[name])
         forward = not forward
-    raise _deadlock(sorted(dirty)[0])
+
+
+class _Window:
+    """The steps of a process that may happen within a window of time.
+
+    Steps after the window do not bear on those in it, so windows are solved one after the other;
+    in a window of n cycles a process takes n steps at most.
+    """
+
+    def __init__(self, process: Process, span: int) -> None:
+        self.process = process
+        self.span = span
+        self.times: IntArray = np.zeros(process.steps + 1, dtype=np.int64)
+        self.first = self.last = self.horizon = 0
+        self.cuts: list[tuple[Dependence, IntArray, IntArray]] = []
+
+    @property
+    def unfinished(self) -> bool:
+        return self.first < self.process.steps
+
+    def begin(self, start: int) -> None:
+        """Take the steps of the window from cycle `start` on; each as early as may be."""
+        self.horizon = start + self.span
+        self.last = min(self.first + self.span, self.process.steps)
+        ramp = np.arange(self.last - self.first, dtype=np.int64)
+        if self.first:
+            start = max(start, int(self.times[self.first - 1]) + 1)
+        self.times[self.first : self.last] = start + ramp
+        self.times[self.last] = self.horizon  # stands for all later ones
+        self.cuts = []
+        for wait in self.process.waits:
+            low, high = np.searchsorted(wait.steps, (self.first, self.last))
+            if high > low:
+                steps = wait.steps[low:high] - self.first
+                self.cuts.append((wait, steps, wait.source_steps[low:high]))
+
+    def relax(self, others: dict[str, _Window]) -> bool:
+        """Move the steps to where the steps that they wait for allow; whether any moved."""
+        if self.first == self.last:
+            return False
+        now = self.times[self.first : self.last]
+        ramp = np.arange(len(now), dtype=np.int64)
+        earliest = now - ramp
+        for wait, steps, sources in self.cuts:
+            other = others[wait.source]
+            due = other.times[np.minimum(sources, other.last)] + (wait.delay - steps)
+            earliest[steps] = np.maximum(earliest[steps], due)
+        found = np.maximum.accumulate(earliest) + ramp
+        # What is beyond the window is settled in a later one.
+        np.minimum(found, self.horizon, out=found)
+        if np.array_equal(found, now):
+            return False
+        self.times[self.first : self.last] = found
+        return True
+
+    def finish(self, horizon: int) -> int:
+        """Keep the steps ahead of the horizon; return their number."""
+        before = self.first
+        inside = self.times[self.first : self.last]
+        self.first += int(np.searchsorted(inside, horizon))
+        return self.first - before
 
 
 def _deadlock(name: str) -> DeadlockError:
