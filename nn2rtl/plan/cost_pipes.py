@@ -65,7 +65,9 @@ def _step(steps: IntArray, shift: int, total: int, folds: int) -> Area:
     """Comparison of a sum of `total` bits with the split, and the addition of the step."""
     # Only bits that differ among the channels are in a table.
     varying = int(np.bitwise_or.reduce(steps ^ steps[0])).bit_count()
-    adder = Area(total, total - shift, carry=carries(total))
+    # A constant's zeros only pass the carry on.
+    lut = int(np.bitwise_or.reduce(steps)).bit_count() if folds == 1 else total
+    adder = Area(lut, total - shift, carry=carries(total))
     return adder + Area((total - shift) / 2) + table(folds, varying)
 
 

@@ -55,6 +55,11 @@ class _Sum:
             self.adder_from = a.shift if a.sign < b.sign else b.shift
             self.fixed_below = min(a.fixed_below, b.shift)
 
+    @property
+    def value(self) -> tuple[int, ...]:
+        """Factors of the value that stands for the sum, without sign and shift."""
+        return tuple(self.sign * factor >> self.shift for factor in self.factors)
+
     def added(self, *others: _Sum) -> _Sum:
         """The registered sum with another one, as `shift_add._added` builds it; or this, later."""
         operands = tuple(sorted((self, *others), key=lambda term: term.shift))
@@ -92,9 +97,12 @@ def _tree(terms: list[_Sum], drop: int) -> tuple[Area, int]:
     area = Area()
     if levels:
         terms[0].needed_from = drop
+    built: set[tuple[int, ...]] = set()  # equal values are built once
     for row in reversed(levels):
         for term in row:
-            area = area + term.area()
+            if term.value not in built or term.offset:
+                area = area + term.area()
+            built.add(term.value)
             for operand in term.operands:
                 operand.needed_from = min(term.needed_from, term.adder_from)
     return area, len(levels)

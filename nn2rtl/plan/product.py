@@ -20,23 +20,19 @@ def product(
     ranges = [(kind.low, kind.high) for kind in operands]
     factors = product_factors(ranges, offsets)
     shapes = [(width_of(*ends), ends[0] < 0) for ends in factors]
-    area, valids = Area(), 1
+    if use_dsp and (slices := dsp_slices(*shapes)):
+        # Its registers are used, and its adder ahead of the multiplier.
+        return Area(dsp=slices) * lanes + Area(ff=2)
+    area = Area()
     for (width, _), offset in zip(shapes, offsets, strict=True):
-        adder = Area(width if offset else 0, carry=carries(width) if offset else 0)
-        area = area + adder
+        low_zeros = (offset & -offset).bit_length() - 1 if offset else width
+        adder = max(0, width - low_zeros)
+        if adder > 1:
+            area = area + Area(adder, carry=carries(adder))
         if use_dsp or any(offsets):
             area = area + Area(ff=width)
-    slices = dsp_slices(shapes[0], shapes[1]) if use_dsp else 0
-    total = shapes[0][0] + shapes[1][0]
-    if slices:
-        # Factors that nothing is added to are registered in the slice, and the product is.
-        held = sum(width for (width, _), offset in zip(shapes, offsets, strict=True) if not offset)
-        area = area + Area(ff=-held, dsp=slices)
-        valids = 2
-    elif use_dsp:
-        area = area + Area(1.5 * shapes[0][0] * shapes[1][0], total)
-        valids = 2
-    else:
-        found, latency = lut_multiplier(*shapes)
-        area, valids = area + found, latency + any(offsets)
-    return area * lanes + Area(ff=valids)
+    if use_dsp:
+        total = shapes[0][0] + shapes[1][0]
+        return (area + Area(1.5 * shapes[0][0] * shapes[1][0], total)) * lanes + Area(ff=2)
+    found, latency = lut_multiplier(*shapes)
+    return (area + found) * lanes + Area(ff=latency + any(offsets))
