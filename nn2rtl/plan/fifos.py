@@ -78,17 +78,18 @@ def _unlimited(plan: Plan) -> tuple[list[Edge], Timing] | None:
     short = [edge for edge, longest in branches.items() if not longest] + joined
     if not short:
         return None
-    if not joined:
-        return short, Schedule(plan, INFERENCES, frozenset(short)).solve()
-    # A concatenation may wait for any of the branches, not only for short ones.
-    every = [*branches, *joined]
-    best = Schedule(plan, INFERENCES, frozenset(every)).solve()
     try:
         timing = Schedule(plan, INFERENCES, frozenset(short)).solve()
     except DeadlockError:
-        return every, best
-    early = timing.output_cycles[-1] == best.output_cycles[-1]
-    return (short, timing) if early else (every, best)
+        timing = None
+    if timing and not any(isinstance(stage, ConcatStage | GatherStage) for stage in plan.stages):
+        return short, timing
+    # These keep what they read for long: each branch may have to wait for any other one.
+    every = [*branches, *joined]
+    best = Schedule(plan, INFERENCES, frozenset(every)).solve()
+    if timing and timing.output_cycles[-1] == best.output_cycles[-1]:
+        return short, timing
+    return every, best
 
 
 def _depth(plan: Plan, edge: Edge) -> int:

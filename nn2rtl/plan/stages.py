@@ -156,6 +156,8 @@ class GatherStage(Stage):
 
     Parameters
     ----------
+    op : Gather or None
+        What it computes; None for a mere FIFO.
     program : ReadProgram
         Which words.
     capacity : int
@@ -165,6 +167,7 @@ class GatherStage(Stage):
     """
 
     operand: StreamType
+    op: ig.Gather | None
     program: ReadProgram
     capacity: int
     fill: int
@@ -175,6 +178,7 @@ class ConcatStage(Stage):
     """Streams in turn: `chunks` words of each, again and again."""
 
     operands: tuple[StreamType, ...]
+    op: ig.Concat
     chunks: tuple[int, ...]
 
 

@@ -287,7 +287,7 @@ class StreamBuilder:
         program = read_program(op, operand, result, lanes, node.source)
         return GatherStage(
             self._unique(node.name), node.source, (stream,), tensor_stream(result, lanes), 2,
-            kind, program, gather_capacity(program, kind.bits),
+            kind, op, program, gather_capacity(program, kind.bits),
             op.fill if (op.index < 0).any() else 0,
         )
 
@@ -309,7 +309,7 @@ class StreamBuilder:
                 program = copy_program(kind.beats)
                 copy = GatherStage(
                     self._unique(f"{node.name}_in"), node.source, (stream,), kind, 2, kind,
-                    program, gather_capacity(program, kind.bits), 0,
+                    None, program, gather_capacity(program, kind.bits), 0,
                 )
                 self.stages.append(copy)
                 stream = copy.name
@@ -317,7 +317,7 @@ class StreamBuilder:
         return ConcatStage(
             self._unique(node.name), node.source, tuple(name for name, _ in streams),
             tensor_stream(result, lanes), 2, tuple(kind for _, kind in streams),
-            concat_chunks(op, operands, lanes),
+            op, concat_chunks(op, operands, lanes),
         )
 
     def _softmax(self, layer: Layer, op: ig.Softmax) -> SoftmaxStage:

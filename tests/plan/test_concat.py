@@ -58,7 +58,17 @@ def twice():
     return net.at(both).concat(2, cut, start, both).done(interval_cycles=1000)
 
 
+def turned():
+    """An image is added to another one upside down, which comes a whole image later."""
+    net = IntegerNetwork((6, 4, 2))
+    start = net.name
+    left = net.conv(2, 3, pad=1).clip(3).name
+    net.at(start).gather(lambda x: x[::-1]).add(left)
+    return net.clip(1).done(interval_cycles=1000)
+
+
 NETWORKS = {
+    "turned": turned,
     "rows": lambda: branches(0),
     "columns": lambda: branches(1),
     "channels": lambda: branches(2),
@@ -85,7 +95,7 @@ def edges(plan):
     return found
 
 
-@pytest.mark.parametrize("name", ["rows", "u-net"])
+@pytest.mark.parametrize("name", ["rows", "u-net", "turned"])
 def test_depths_are_the_least_that_do_not_slow_the_network(name):
     plan = NETWORKS[name]().planned.plan
     before = Schedule(plan, 4).solve()
@@ -133,6 +143,9 @@ def test_cost_against_yosys(lanes, width, chunks, lut, ff):
     kind = IntType.of_width(width, signed=True)
     operands = tuple(StreamType(kind, lanes, chunk) for chunk in chunks)
     result = StreamType(kind, lanes, sum(chunks))
-    cost = stage_cost(ConcatStage("join", "join", ("a", "b"), result, 4, operands, chunks))
+    stage = ConcatStage(
+        "join", "join", ("a", "b"), result, 4, operands, ig.Concat(2), chunks
+    )
+    cost = stage_cost(stage)
     assert cost.lut == pytest.approx(lut, rel=0.15)
     assert cost.ff == pytest.approx(ff, abs=1)
