@@ -133,7 +133,7 @@ class _Own:
             if meaning is not None:
                 if meaning.node not in self.alone and _is_grid(meaning):
                     self.alone[meaning.node] = self._in_steps(meaning, value, bound)
-                if meaning.node in self.anchored:
+                if meaning.node in self.anchored and _is_grid(meaning):
                     value = self._real(meaning, self.settled[meaning.node])
                     bound = unit * np.abs(value)
             self.values[node.name], self.errors[node.name] = value, bound

@@ -25,7 +25,7 @@ ACTIVATIONS = (
     ("Relu", {}), ("LeakyRelu", {"alpha": 0.125}), ("Sigmoid", {}), ("Tanh", {}), ("Elu", {}),
     ("HardSigmoid", {"alpha": 0.25}), ("HardSwish", {}), ("Softplus", {}), ("Softsign", {}),
     ("Exp", {}), ("Abs", {}), ("Clip", {}), ("PRelu", {}), ("Swish", {}), ("Gelu", {}),
-    ("Erf", {}), ("Neg", {}), ("Floor", {}), ("Round", {}), ("Celu", {}), ("ThresholdedRelu", {}),
+    ("Erf", {}), ("Neg", {}), ("Floor", {}), ("Round", {}), ("Celu", {}),
 )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ class RandomModel:
             self.node("BipolarQuant", self.constant(self.scale()), domain=QONNX)
             return
         bits, signed = 1 + self.pick(8), self.pick(2)
-        zero = self.rng.integers(-2, 3) if not self.pick(4) else 0
+        zero = self.rng.integers(-2, 3) if bits > 1 and not self.pick(4) else 0
         self.node(
             "Quant", self.constant(self.scale()), self.constant(np.float32(zero)),
             self.constant(np.float32(bits)), domain=QONNX, signed=int(signed or bits == 1),
