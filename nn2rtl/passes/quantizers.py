@@ -174,7 +174,7 @@ def _quantized_input(
             )
         source = next(n.name for n in state.result if isinstance(n.op, ig.Input))
         return Value(source, value.position, chain)
-    size = value.position.size
+    size = state.values[state.input_name].position.size
     result = IntTensor((1, 1, size), IntType(quantizer.low, quantizer.high))
     name = state.append(state.input_name, ig.Input(), (), result, state.input_name)
     state.result.input = ig.InputSpec(
