@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from nn2rtl.frontend import tflite_fixed_point as fixed
-from nn2rtl.frontend.tflite_context import (
+from nn2rtl.frontend.tflite_context import OperatorContext, handles
+from nn2rtl.frontend.tflite_fixed_point import Multiplier, quantize_multiplier
+from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, prepared
+from nn2rtl.frontend.tflite_values import (
     REQUANTIZE,
     Activation,
-    OperatorContext,
     Quantization,
-    handles,
     quantization_of,
     sample,
 )
-from nn2rtl.frontend.tflite_fixed_point import Multiplier, quantize_multiplier
-from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, prepared
 from nn2rtl.ir.model import Add, MultiThreshold
 from nn2rtl.ir.types import IntArray, exact_array
-
-Float32 = npt.NDArray[np.float32]
 
 _CODES = np.arange(-128, 128)
 
@@ -126,20 +122,17 @@ def _hard_swish(x: IntArray, shift: Multiplier, rectifier: Multiplier) -> IntArr
     return _divided(np.sign(gated) * (np.abs(gated) >> 15), -shift.shift)
 
 
-@dataclass(frozen=True)
-class _Smooth:
-    """A function that the kernels compute in float32, for each of the 256 integers."""
-
-    function: Callable[[float], float]
-
-    def table(self, given: Quantization, result: Quantization) -> IntArray:
-        with np.errstate(all="ignore"):
-            x = np.float32(given.scale) * (_CODES - given.zero_point).astype(np.float32)
-            inverse = np.float32(1) / np.float32(result.scale)
-            y = np.array([self.function(float(number)) for number in x], dtype=np.float32)
-            scaled = y * inverse
-        levels = [fixed.round_away(float(number)) for number in scaled]
-        return _clip(np.array(levels, dtype=np.int64), result)
+def _smooth_table(
+    function: Callable[[float], float], given: Quantization, result: Quantization
+) -> IntArray:
+    """Of a function that the kernels compute in float32, for each of the 256 integers."""
+    with np.errstate(all="ignore"):
+        x = np.float32(given.scale) * (_CODES - given.zero_point).astype(np.float32)
+        inverse = np.float32(1) / np.float32(result.scale)
+        y = np.array([function(float(number)) for number in x], dtype=np.float32)
+        scaled = y * inverse
+    levels = [fixed.round_away(float(number)) for number in scaled]
+    return _clip(np.array(levels, dtype=np.int64), result)
 
 
 def _float32(number: float) -> float:
@@ -177,7 +170,7 @@ def smooth(context: OperatorContext) -> Activation:
     function = _SMOOTH.get(context.operator.op, _gelu)
     if context.operator.op == "GELU" and context.integer("Approximate"):
         function = _gelu_by_tanh
-    table = prepared(context, lambda: _Smooth(function).table(given, result))
+    table = prepared(context, lambda: _smooth_table(function, given, result))
     return _looked_up(context, x, table[None], result)
 
 

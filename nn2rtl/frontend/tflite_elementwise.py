@@ -8,20 +8,18 @@ from fractions import Fraction
 import numpy as np
 
 from nn2rtl.frontend import tflite_fixed_point as fixed
-from nn2rtl.frontend.tflite_context import (
-    MAX_GATHER,
+from nn2rtl.frontend.tflite_context import MAX_GATHER, OperatorContext, handles
+from nn2rtl.frontend.tflite_fixed_point import ADDITION_UNIT
+from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, prepared
+from nn2rtl.frontend.tflite_values import (
     REQUANTIZE,
     Activation,
     Constant,
-    OperatorContext,
     Quantization,
-    handles,
     meaning,
     quantization_of,
     sample,
 )
-from nn2rtl.frontend.tflite_fixed_point import ADDITION_UNIT
-from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, prepared
 from nn2rtl.ir.model import Add, Affine, Mul, Quantize, Rounding
 from nn2rtl.ir.types import IntArray, exact_array
 

@@ -8,25 +8,32 @@ from pathlib import Path
 from nn2rtl.errors import ModelError, UnsupportedError
 from nn2rtl.frontend.context import MAX_TENSOR
 from nn2rtl.frontend.registry import OperatorInfo
-from nn2rtl.frontend.tflite_context import (
-    HANDLERS,
+from nn2rtl.frontend.tflite_context import HANDLERS, OperatorContext
+from nn2rtl.frontend.tflite_data import OperatorData, TensorData, TfliteModel
+from nn2rtl.frontend.tflite_file import read_tflite
+from nn2rtl.frontend.tflite_values import (
     RANGES,
     REQUANTIZE,
     Activation,
     Constant,
-    OperatorContext,
     Value,
     meaning,
     quantization_of,
     sample,
 )
-from nn2rtl.frontend.tflite_data import OperatorData, TensorData, TfliteModel
-from nn2rtl.frontend.tflite_file import read_tflite
 from nn2rtl.ir.graph import Graph
 from nn2rtl.ir.model import Affine, Input, ModelGraph, Quantize
 from nn2rtl.ir.types import RealType, exact_array
 
-_OPERATOR_MODULES = ("activations", "elementwise", "layout", "linear", "pooling", "tail")
+_OPERATOR_MODULES = (
+    "activations",
+    "elementwise",
+    "gathers",
+    "layout",
+    "linear",
+    "pooling",
+    "tail",
+)
 _DAMAGED = "the file is damaged: export or download it again"
 _BATCH = "convert with a fixed input shape and a batch size of one"
 

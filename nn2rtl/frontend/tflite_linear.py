@@ -9,16 +9,10 @@ import numpy as np
 
 from nn2rtl.frontend import tflite_fixed_point as fixed
 from nn2rtl.frontend.context import MAX_WEIGHTS
-from nn2rtl.frontend.tflite_context import (
-    REQUANTIZE,
-    Activation,
-    OperatorContext,
-    Quantization,
-    handles,
-    sample,
-)
+from nn2rtl.frontend.tflite_context import OperatorContext, handles
 from nn2rtl.frontend.tflite_fixed_point import Multiplier
 from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, prepared
+from nn2rtl.frontend.tflite_values import REQUANTIZE, Activation, Quantization, sample
 from nn2rtl.frontend.tflite_windows import to_channels_first, to_channels_last, window
 from nn2rtl.ir.model import Conv, ConvTranspose, MatMul
 from nn2rtl.ir.types import IntArray, IntType, QuantizedConstant, exact_array

@@ -8,14 +8,9 @@ from math import prod
 import numpy as np
 
 from nn2rtl.frontend import tflite_fixed_point as fixed
-from nn2rtl.frontend.tflite_context import (
-    REQUANTIZE,
-    Activation,
-    OperatorContext,
-    handles,
-    sample,
-)
+from nn2rtl.frontend.tflite_context import OperatorContext, handles
 from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, prepared
+from nn2rtl.frontend.tflite_values import REQUANTIZE, Activation, sample
 from nn2rtl.frontend.tflite_windows import Window, to_channels_first, to_channels_last, window
 from nn2rtl.ir.model import AveragePool, MaxPool, Round, Rounding
 

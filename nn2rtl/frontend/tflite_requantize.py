@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from nn2rtl.frontend.tflite_context import OperatorContext, Quantization
+from nn2rtl.frontend.tflite_context import OperatorContext
 from nn2rtl.frontend.tflite_fixed_point import Multiplier, clip_range
+from nn2rtl.frontend.tflite_values import Quantization
 from nn2rtl.ir.model import Quantize, Round, Rounding
 from nn2rtl.ir.types import ExactArray, IntArray, exact_array
 

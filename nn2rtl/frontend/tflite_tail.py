@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nn2rtl.frontend import tflite_fixed_point as fixed
-from nn2rtl.frontend.tflite_context import Activation, OperatorContext, handles, meaning, sample
+from nn2rtl.frontend.tflite_context import OperatorContext, handles
 from nn2rtl.frontend.tflite_requantize import prepared
+from nn2rtl.frontend.tflite_values import Activation, meaning, sample
 from nn2rtl.ir.model import ArgMax, FixedPointSoftmax, Softmax
 
 
