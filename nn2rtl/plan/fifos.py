@@ -21,6 +21,9 @@ from nn2rtl.plan.timing import Schedule, Timing
 BRANCH_DEPTH = 2
 INFERENCES = 4
 
+MAX_STEPS = 30_000_000
+"""Steps of all processes, in schedules that are tried for still smaller depths."""
+
 Edge = tuple[str, str]
 """Names of a stage and of one of its readers."""
 
@@ -41,21 +44,41 @@ def with_depths(plan: Plan) -> Plan:
         return plan
     edges, ideal = found
     least = {edge: _depth(plan, edge) for edge in edges}
-    for edge in edges:
-        plan = with_places(plan, edge, max(least[edge], ideal.peaks[edge]))
+    plan = _with_all(plan, ideal.peaks, least)
     # A deep FIFO takes a cycle longer than the ideal one.
-    target = Schedule(plan, INFERENCES).solve()
+    schedule = Schedule(plan, INFERENCES)
+    target = schedule.solve()
+    # Steps that come just in time need fewer places than those that come as soon as they may.
+    late = Schedule(plan, INFERENCES, frozenset(edges)).late_peaks()
+    lean = _with_all(plan, late, least)
+    if _as_early(lean, target):
+        plan = lean
+    tries = MAX_STEPS // sum(process.steps for process in schedule.processes)
+    return _refined(plan, least, target, tries)
+
+
+def _refined(plan: Plan, least: dict[Edge, int], target: Timing, tries: int) -> Plan:
+    """The plan with the least depths, one after the other, as far as so many schedules tell."""
     bits = {stage.name: stage.result.bits for stage in plan.stages}
+    depths = {edge: _depth(plan, edge) for edge in least}
     # The FIFO that costs most first: what it gives up, another may need.
-    for edge in sorted(edges, key=lambda edge: (-ideal.peaks[edge] * bits[edge[0]], edge)):
-        low, high = least[edge], max(least[edge], ideal.peaks[edge])
-        while low < high:
-            middle = (low + high) // 2
+    for edge in sorted(least, key=lambda edge: (-depths[edge] * bits[edge[0]], edge)):
+        low, high, stride = least[edge], depths[edge], 1
+        while low < high and tries > 0:
+            # Strides that double, then halves: as a rule little is left to be gained.
+            middle = max(high - stride, (low + high) // 2)
+            tries -= 1
             if _as_early(with_places(plan, edge, middle), target):
-                high = middle
+                high, stride = middle, 2 * stride
             else:
                 low = middle + 1
-        plan = with_places(plan, edge, low)
+        plan = with_places(plan, edge, high)
+    return plan
+
+
+def _with_all(plan: Plan, peaks: dict[Edge, int], least: dict[Edge, int]) -> Plan:
+    for edge, places in least.items():
+        plan = with_places(plan, edge, max(places, peaks[edge]))
     return plan
 
 

@@ -21,7 +21,6 @@ import numpy as np
 from nn2rtl.errors import Nn2RtlError
 from nn2rtl.ir.types import IntArray
 
-
 WINDOW = 4096
 """Cycles that are solved together."""
 
@@ -131,6 +130,51 @@ def solve(processes: list[Process]) -> dict[str, IntArray]:
         if not sum(window.finish(start) for window in windows):
             raise _deadlock(next(w.process.name for w in windows if w.unfinished))
     return {name: window.times[:-1] for name, window in by_name.items()}
+
+
+def solve_late(
+    processes: list[Process], last: str, deadlines: IntArray
+) -> dict[str, IntArray]:
+    """Latest cycle of every step with which a process still keeps to its deadlines.
+
+    It is the least solution of the same system with time and steps reversed.
+
+    Parameters
+    ----------
+    processes : list of Process
+        As for `solve`.
+    last : str
+        Process with deadlines.
+    deadlines : int64 array
+        Cycle of each of its steps, ascending; a solution of the system must keep to them.
+
+    Returns
+    -------
+    dict of str to int64 array
+        For each process the cycle of each step. What no deadline depends on is as late as the last.
+    """
+    end = int(deadlines[-1])
+    clock = Process("clock", end + 1)
+    mirrored = {process.name: Process(process.name, process.steps) for process in processes}
+    for process in processes:
+        for wait in process.waits:
+            # Of several steps that wait for one, the earliest one bounds it.
+            order = np.lexsort((-wait.steps, -wait.source_steps))
+            sources, steps = wait.source_steps[order], wait.steps[order]
+            keep = np.append(sources[1:] != sources[:-1], np.True_)
+            source = mirrored[wait.source]
+            source.waits.append(
+                Dependence(
+                    source.steps - 1 - sources[keep],
+                    process.name,
+                    process.steps - 1 - steps[keep],
+                    wait.delay,
+                )
+            )
+    every = np.arange(len(deadlines))
+    mirrored[last].waits.append(Dependence(every, clock.name, end - deadlines[::-1], 0))
+    times = solve([clock, *reversed(mirrored.values())])
+    return {name: end - times[name][::-1] for name in mirrored}
 
 
 def _settle(

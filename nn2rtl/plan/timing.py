@@ -10,7 +10,7 @@ from nn2rtl.ir.types import IntArray
 from nn2rtl.plan.components import fork_latency, stage_latency
 from nn2rtl.plan.concat import concat_order
 from nn2rtl.plan.gather import program_frees, program_needs
-from nn2rtl.plan.schedule import Dependence, Process, connect, solve
+from nn2rtl.plan.schedule import Dependence, Process, connect, solve, solve_late
 from nn2rtl.plan.softmax import softmax_schedule, softmax_steps
 from nn2rtl.plan.stages import (
     AnyStage,
@@ -106,22 +106,35 @@ class Schedule:
         start = int(entered[0])
         beats = self.plan.output.result.beats
         ends = left[beats - 1 :: beats] - start
-        peaks = {}
-        for producer, consumer, issue, take in self.edges:
-            if issue.process is source:
-                continue
-            put = times[issue.process.name][issue.steps]
-            got = times[take.process.name][take.steps]
-            # A place is in use from the cycle of the issue to that of the take, both included.
-            gone = np.searchsorted(got, put, side="left")
-            peaks[producer, consumer] = int((np.arange(len(put)) + 1 - gone).max())
         return Timing(
             entered - start,
             left - start,
             int(ends[0]),
             int(ends[-1] - ends[-2]) if len(ends) > 1 else int(ends[0]) + 1,
-            peaks,
+            self._peaks(times, self.inferences),
         )
+
+    def late_peaks(self) -> dict[tuple[str, str], int]:
+        """Places of each FIFO in use if every step is as late as the output beats allow.
+
+        The last inference does not count: nothing tells when its unused words must be gone.
+        """
+        times = solve(self.processes)
+        return self._peaks(solve_late(self.processes, SINK, times[SINK]), self.inferences - 1)
+
+    def _peaks(self, times: dict[str, IntArray], inferences: int) -> dict[tuple[str, str], int]:
+        """The most places of each FIFO that some inferences have in use at a time."""
+        peaks = {}
+        for producer, consumer, issue, take in self.edges:
+            if issue.process is self.processes[0]:
+                continue
+            put = times[issue.process.name][issue.steps]
+            got = times[take.process.name][take.steps]
+            # A place is in use from the cycle of the issue to that of the take, both included.
+            gone = np.searchsorted(got, put, side="left")
+            used = np.arange(len(put)) + 1 - gone
+            peaks[producer, consumer] = int(used[: len(put) * inferences // self.inferences].max())
+        return peaks
 
     # -- processes -------------------------------------------------------------------------------
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from nn2rtl.plan.schedule import DeadlockError, Dependence, Process, connect, solve
+from nn2rtl.plan.schedule import (
+    DeadlockError,
+    Dependence,
+    Process,
+    connect,
+    solve,
+    solve_late,
+)
 
 
 def chain(depth, latency, rate, tokens=20):
@@ -42,3 +49,33 @@ def test_a_cycle_without_tokens_deadlocks():
     b.waits.append(Dependence(every, "a", every, 1))
     with pytest.raises(DeadlockError, match="deadlocks"):
         solve([a, b])
+
+
+def test_the_latest_times_that_keep_to_deadlines():
+    """A fork of which one branch is slow: the other one need not start before its end."""
+    source, slow, quick, sink = (Process(n, 6) for n in ("source", "slow", "quick", "sink"))
+    every = np.arange(6)
+    processes = [source, slow, quick, sink]
+    connect(source, every, slow, every, latency=1, depth=None)
+    connect(source, every, quick, every, latency=1, depth=None)
+    connect(slow, every, sink, every, latency=9, depth=None)
+    connect(quick, every, sink, every, latency=2, depth=None)
+    early = solve(processes)
+    assert early["sink"].tolist() == [10 + k for k in range(6)]
+    late = solve_late(processes, "sink", early["sink"])
+    assert late["sink"].tolist() == early["sink"].tolist()
+    assert late["slow"].tolist() == early["slow"].tolist()
+    assert late["source"].tolist() == early["source"].tolist()
+    assert late["quick"].tolist() == [8 + k for k in range(6)]
+    relaxed = solve_late(processes, "sink", early["sink"] + 3)
+    assert relaxed["source"].tolist() == [3 + k for k in range(6)]
+
+
+def test_the_latest_times_of_words_that_are_read_again():
+    """The earliest of several reads bounds the write; what is never read is written last."""
+    write, read = Process("write", 4), Process("read", 6)
+    read.waits.append(Dependence(np.arange(6), "write", np.array([1, 0, 1, 2, 2, 1]), 1))
+    early = solve([write, read])
+    assert early["read"].tolist() == [2, 3, 4, 5, 6, 7]
+    late = solve_late([write, read], "read", early["read"])
+    assert late["write"].tolist() == [0, 1, 4, 7]
