@@ -24,7 +24,8 @@ class Layer:
     low, high, type_low, type_high : int
         Integers that occur, and those that the type was sized for.
     at_low, at_high : int or None
-        Elements at the ends of the quantizer's range, if it is a quantizer's result.
+        Elements at the ends of the quantizer's range, if it is the result of a quantizer with more
+        than two levels.
     elements : int
         Of all samples.
     compared : bool

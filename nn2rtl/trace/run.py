@@ -241,6 +241,8 @@ class _Own:
                 low, high = 0, op.thresholds.shape[1]
             else:
                 continue
+            if high - low < 2:
+                break  # there is nothing but ends
             integers = self.emulated[node]
             return int((integers == low).sum()), int((integers == high).sum())
         return None, None
