@@ -34,6 +34,7 @@ from nn2rtl.primitives.credits import CreditedPipe
 from nn2rtl.primitives.engine import ConvEngine, WindowReduceEngine
 from nn2rtl.primitives.fifo import fifo_latency
 from nn2rtl.primitives.gather import GatherEngine
+from nn2rtl.primitives.join import Join
 from nn2rtl.primitives.lookup import Lookup
 from nn2rtl.primitives.pipe_chain import PipeChain
 from nn2rtl.primitives.product import Product
@@ -142,10 +143,10 @@ def component(stage: AnyStage) -> wiring.Component:
             shape_of(stage.result.type), stage.fill, depth=stage.depth, capacity=stage.capacity,
         )
     if isinstance(stage, ConcatStage):
-        return Concat(
-            [shape_of(kind.type) for kind in stage.operands], shape_of(stage.result.type),
-            stage.result.lanes, stage.chunks, stage.depth,
-        )
+        shapes, shape = [shape_of(k.type) for k in stage.operands], shape_of(stage.result.type)
+        if stage.chunks:
+            return Concat(shapes, shape, stage.result.lanes, stage.chunks, stage.depth)
+        return Join(shapes, shape, [kind.lanes for kind in stage.operands], stage.depth)
     if isinstance(stage, SoftmaxStage):
         return softmax_component(stage)
     if isinstance(stage, WidthStage):

@@ -23,6 +23,22 @@ def rate(a: int, b: int) -> int:
     return min(a, b) if max(a, b) % min(a, b) == 0 else gcd(a, b)
 
 
+def move_cycles(
+    operands: Sequence[tuple[int, int, int]], elements: int, lanes: int, wanted: int
+) -> int:
+    """Cycles an inference of a stage that takes each element and yields each element once.
+
+    Parameters
+    ----------
+    operands : sequence of (int, int, int)
+        Elements of each operand, lanes of its stream, and lanes that the stage takes.
+    elements, lanes, wanted : int
+        Elements of the result, its lanes, and the lanes that its reader wants.
+    """
+    taken = [-(-size // rate(own, at_once)) for size, own, at_once in operands]
+    return max(*taken, -(-elements // rate(lanes, wanted)), -(-elements // lanes))
+
+
 def choose_lanes(
     valid: Sequence[int], operands: Sequence[tuple[int, int]], elements: int, wanted: int, bits: int
 ) -> int:
@@ -43,8 +59,7 @@ def choose_lanes(
     """
 
     def cycles(lanes: int) -> int:
-        taken = [-(-size // rate(own, lanes)) for size, own in operands]
-        return max(*taken, -(-elements // rate(lanes, wanted)), -(-elements // lanes))
+        return move_cycles([(*operand, lanes) for operand in operands], elements, lanes, wanted)
 
     fitting = [lanes for lanes in valid if lanes * bits <= MAX_STREAM_BITS] or [min(valid)]
     return min(fitting, key=lambda lanes: (cycles(lanes), lanes))

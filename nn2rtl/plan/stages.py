@@ -175,7 +175,7 @@ class GatherStage(Stage):
 
 @dataclass(frozen=True, eq=False)
 class ConcatStage(Stage):
-    """Streams in turn: `chunks` words of each, again and again."""
+    """Streams in turn, `chunks` words of each, again and again; without chunks side by side."""
 
     operands: tuple[StreamType, ...]
     op: ig.Concat

@@ -295,15 +295,14 @@ class StreamBuilder:
         node = layer.node
         operands = [self.graph.types[name] for name in node.inputs]
         result = self.graph.types[node.name]
-        lanes = choose_lanes(
-            concat_lanes(operands),
-            [(operand.size, self.streams[name][1].lanes)
-             for operand, name in zip(operands, layer.inputs, strict=True)],
-            result.size, self._demand(layer.name), result.type.width,
+        own = [self.streams[name][1].lanes for name in layer.inputs]
+        lanes = concat_lanes(
+            op, list(zip(operands, own, strict=True)), result, self._demand(layer.name)
         )
+        chunks = concat_chunks(op, operands, lanes)
         streams: list[tuple[str, StreamType]] = []
-        for tensor in layer.inputs:
-            stream, kind = self._read(tensor, layer, lanes)
+        for tensor, at_once in zip(layer.inputs, lanes, strict=True):
+            stream, kind = self._read(tensor, layer, at_once)
             if stream in [name for name, _ in streams]:
                 # A stream that is read twice: each branch of a fork has a reader of its own.
                 program = copy_program(kind.beats)
@@ -316,8 +315,8 @@ class StreamBuilder:
             streams.append((stream, kind))
         return ConcatStage(
             self._unique(node.name), node.source, tuple(name for name, _ in streams),
-            tensor_stream(result, lanes), 2, tuple(kind for _, kind in streams),
-            op, concat_chunks(op, operands, lanes),
+            tensor_stream(result, lanes[0] if chunks else result.channels), 2,
+            tuple(kind for _, kind in streams), op, chunks,
         )
 
     def _softmax(self, layer: Layer, op: ig.Softmax) -> SoftmaxStage:

@@ -196,10 +196,12 @@ class Schedule:
 
     def _concat(self, stage: ConcatStage) -> _Port:
         process = self._process(stage.name, stage.result.beats)
+        every = np.arange(process.steps)
         turn = np.tile(concat_order(stage), self.inferences)
         for k, name in enumerate(stage.inputs):
-            self._join(name, stage.name, _Port(process, np.nonzero(turn == k)[0]))
-        return _Port(process, np.arange(process.steps))
+            steps = np.nonzero(turn == k)[0] if stage.chunks else every
+            self._join(name, stage.name, _Port(process, steps))
+        return _Port(process, every)
 
     def _softmax(self, stage: SoftmaxStage) -> _Port:
         beats = stage.operand.beats

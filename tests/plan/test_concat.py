@@ -19,12 +19,27 @@ from nn2rtl.plan.timing import Schedule
 def test_chunks():
     kind = IntType(0, 1)
     operands = [IntTensor((2, 3, 8), kind), IntTensor((2, 3, 12), kind)]
-    assert concat_lanes(operands) == [1, 2, 4]
-    assert concat_chunks(ig.Concat(2), operands, 4) == (2, 3)
+    assert concat_chunks(ig.Concat(2), operands, [4, 4]) == (2, 3)
+    assert concat_chunks(ig.Concat(2), operands, [8, 12]) == ()
     operands = [IntTensor((2, 3, 8), kind), IntTensor((2, 1, 8), kind)]
-    assert concat_chunks(ig.Concat(1), operands, 2) == (12, 4)
+    assert concat_chunks(ig.Concat(1), operands, [2, 2]) == (12, 4)
     operands = [IntTensor((2, 3, 8), kind), IntTensor((5, 3, 8), kind)]
-    assert concat_chunks(ig.Concat(0), operands, 8) == (6, 15)
+    assert concat_chunks(ig.Concat(0), operands, [8, 8]) == (6, 15)
+
+
+@pytest.mark.parametrize(("channels", "own", "wanted", "lanes"), [
+    ((8, 12), (4, 4), 4, [4, 4]),  # as its neighbours
+    ((8, 12), (8, 12), 4, [4, 4]),  # no faster than the reader
+    ((8, 12), (8, 12), 20, [8, 12]),  # side by side
+    ((5, 16), (1, 2), 1, [1, 1]),
+    ((5, 16), (1, 2), 21, [5, 16]),
+    ((500, 800), (500, 800), 1300, [100, 100]),  # too wide to be side by side
+])  # fmt: skip
+def test_lanes(channels, own, wanted, lanes):
+    kind = IntType(-1, 0)
+    operands = [(IntTensor((2, 3, c), kind), n) for c, n in zip(channels, own)]
+    result = IntTensor((2, 3, sum(channels)), kind)
+    assert concat_lanes(ig.Concat(2), operands, result, wanted) == lanes
 
 
 def branches(axis):
@@ -67,7 +82,17 @@ def turned():
     return net.clip(1).done(interval_cycles=1000)
 
 
+def wide():
+    """Vectors whose lengths have no common divisor, at a position a cycle."""
+    net = IntegerNetwork((2, 5, 3))
+    start = net.name
+    left = net.conv(5, 1).clip(3).name
+    net.at(start).concat(2, start, left, start).conv(4, 1)
+    return net.done(layers={"conv": {"pe": 5, "simd": 3}, "conv_2": {"pe": 4, "simd": 11}})
+
+
 NETWORKS = {
+    "wide": wide,
     "turned": turned,
     "rows": lambda: branches(0),
     "columns": lambda: branches(1),
@@ -120,6 +145,10 @@ def test_joined_rows_take_no_longer_than_the_slower_branch():
     assert join.chunks != alone.chunks
     steps = [stage.geometry.steps for stage in planned.plan.stages if hasattr(stage, "geometry")]
     assert planned.timing.interval_cycles <= max(*steps, join.result.beats) + 8
+
+
+def test_a_position_a_cycle():
+    assert wide().planned.timing.interval_cycles == 10
 
 
 def test_emulation_of_joined_channels():
