@@ -48,10 +48,14 @@ def following(index: Value, count: int) -> Value:
 class FoldCounter(wiring.Component):
     """Tell which fold a beat belongs to: the k-th beat since reset is in fold ``k % folds``.
 
+    Tables that it addresses are better mapped if it is a module of its own, not flattened.
+
     Parameters
     ----------
     folds : int
         Number of folds.
+    ahead : int
+        Count this far ahead: the k-th beat gets fold ``(k + ahead) % folds``.
 
     Members
     -------
@@ -69,10 +73,10 @@ class FoldCounter(wiring.Component):
     next: Signal
     fold: Signal
 
-    def __init__(self, folds: int) -> None:
+    def __init__(self, folds: int, ahead: int = 0) -> None:
         check_positive("FoldCounter", folds=folds)
         self.folds = folds
-        super().__init__({"next": In(1), "fold": Out(range(max(2, folds)))})
+        super().__init__({"next": In(1), "fold": Out(range(max(2, folds)), init=ahead % folds)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -139,13 +143,15 @@ class ConstantTable(wiring.Component):
         with m.If(self.next):
             m.d.sync += held.eq(coming)
 
-        index = Signal(range(self.folds), init=1)  # of the word `coming`
         if self.folds <= MAX_LUT_WORDS:
-            m.d.comb += coming.eq(select_word(self.words, len(output), index))
-            with m.If(self.next):
-                m.d.sync += index.eq(following(index, self.folds))
+            m.submodules.counter = counter = FoldCounter(self.folds, ahead=1)
+            m.d.comb += [
+                counter.next.eq(self.next),
+                coming.eq(select_word(self.words, len(output), counter.fold)),
+            ]
             return m
 
+        index = Signal(range(self.folds), init=1)  # of the word `coming`
         m.submodules.memory = memory = Memory(
             shape=len(output), depth=self.folds, init=self.words, attrs={"rom_style": "block"}
         )

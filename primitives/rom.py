@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
+from nn2rtl.primitives.constants import FoldCounter
 
 __all__ = ["WeightRom", "rom_memory"]
 
@@ -102,13 +104,14 @@ class WeightRom(wiring.Component):
             shape=self.width, depth=depth, init=self.words, attrs=attrs
         )
         read = rom.read_port()
-        address = Signal(range(depth))
+        # The counter has a module of its own: beside its carry chain Yosys takes up to four times
+        # the LUTs for the words.
+        m.submodules.counter = counter = FoldCounter(depth)
         m.d.comb += [
-            read.addr.eq(address),
+            counter.next.eq(self.next),
+            read.addr.eq(counter.fold),
             read.en.eq(self.next if block or self.hold else 1),
         ]
-        with m.If(self.next):
-            m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))
         if self.latency == 1:
             m.d.comb += self.data.eq(read.data)
         else:
