@@ -167,8 +167,8 @@ def _table(words: IntArray, image: int, node: str) -> TableProgram:
     """The program as a table of its shortest period."""
     steps, reads = len(words), np.nonzero(words >= 0)[0]
     upcoming = np.searchsorted(reads, np.arange(steps + 1))
-    later = np.append(words[reads], words[reads[0]] + image)
-    index = later[upcoming]  # what is read next, for each step and behind the last
+    index = np.append(words[reads], words[reads[0]] + image)[upcoming]  # next, and behind the last
+    later = np.append(words[reads], words[reads].min() + image)  # that of the next image in one
     lowest = np.minimum.accumulate(later[::-1])[::-1][upcoming]
     filled = words < 0
     for period in divisors(steps):

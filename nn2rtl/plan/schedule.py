@@ -158,6 +158,8 @@ def solve_late(
     mirrored = {process.name: Process(process.name, process.steps) for process in processes}
     for process in processes:
         for wait in process.waits:
+            if not len(wait.steps):
+                continue
             # Of several steps that wait for one, the earliest one bounds it.
             order = np.lexsort((-wait.steps, -wait.source_steps))
             sources, steps = wait.source_steps[order], wait.steps[order]

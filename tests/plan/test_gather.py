@@ -66,6 +66,12 @@ def nearest(image):
     return image[np.arange(7) * 4 // 7][:, np.arange(9) * 6 // 9]
 
 
+def mixed(image):
+    """Pixels in no regular order, from the middle on."""
+    order = np.array([5, 1, 0, 3, 2, 4])
+    return image.reshape(-1, 6, image.shape[2])[:, order].reshape(image.shape)
+
+
 CASES = {  # rearrangement, lanes, words of buffer that it needs, loops (None: a table)
     "all": (lambda x: x, 4, 1, 0),
     "rows": (lambda x: x[1:3], 4, 1, 1),
@@ -90,6 +96,7 @@ CASES = {  # rearrangement, lanes, words of buffer that it needs, loops (None: a
     "resized and padded": (lambda x: pad((1, 1), (1, 1))(resize(2, 2)(x)), 4, 6, 3),
     "spread": (spread, 4, 1, 0),
     "reflected": (lambda x: np.pad(x, ((0, 0), (2, 2), (0, 0)), mode="reflect"), 4, 6, None),
+    "mixed": (mixed, 4, 8, None),
     "two corners": (lambda x: np.where(np.eye(4, 6)[..., None], x, -1), 4, 1, None),
 }  # fmt: skip
 
@@ -192,6 +199,7 @@ def rearranged(*names, shape=SHAPE, options=None):
     ["nearest", "upside down", "reflected", "channels first"],
     ["channels"],
     ["two corners"],
+    ["mixed"],
 ], ids=lambda names: names[0])  # fmt: skip
 def test_hardware(names):
     check_integer_hardware(rearranged(*names))
