@@ -6,143 +6,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from nn2rtl.frontend import operator_table
+from nn2rtl.frontend import OperatorInfo, operator_table, tflite_operator_table
 from nn2rtl.frontend.refusals import refusal
-from nn2rtl.frontend.registry import STANDARD
+from nn2rtl.frontend.registry import STANDARD, find
 from nn2rtl.frontend.source import SourceNode
 from nn2rtl.ir import integer as ig
 from nn2rtl.ir import model
-from nn2rtl.plan.stages import (
-    ApplyStage,
-    ArgMaxStage,
-    ConvStage,
-    PairStage,
-    PoolStage,
-    SoftmaxStage,
-)
+from nn2rtl.report.lowerings import HARDWARE, LOWERED, STEP
 
-BECOMES: dict[str, tuple[type, ...]] = {
-    "Add": (model.Add, model.Affine),
-    "ArgMax": (model.ArgMax,),
-    "AveragePool": (model.AveragePool,),
-    "BatchNormalization": (model.Affine,),
-    "BipolarQuant": (model.BipolarQuantize,),
-    "Cast": (),
-    "Clip": (model.Affine, model.Elementwise),
-    "Concat": (),
-    "Constant": (),
-    "ConstantOfShape": (),
-    "Conv": (model.Conv,),
-    "Div": (model.Affine,),
-    "Dropout": (),
-    "Flatten": (model.Reshape,),
-    "Gather": (),
-    "Gemm": (model.MatMul, model.Affine),
-    "GlobalAveragePool": (model.AveragePool,),
-    "GlobalMaxPool": (model.MaxPool,),
-    "Identity": (),
-    "IntQuant": (model.Quantize, model.BipolarQuantize),
-    "MatMul": (model.MatMul,),
-    "MaxPool": (model.MaxPool,),
-    "Mul": (model.Affine,),
-    "Neg": (model.Affine,),
-    "Pow": (),
-    "Quant": (model.Quantize, model.BipolarQuantize),
-    "ReduceMean": (model.AveragePool, model.Reshape, model.Transpose),
-    "Relu": (model.Elementwise,),
-    "Reshape": (model.Reshape,),
-    "Shape": (),
-    "Sigmoid": (model.Elementwise,),
-    "Slice": (),
-    "Softmax": (model.Softmax,),
-    "Sqrt": (),
-    "Squeeze": (model.Reshape,),
-    "Sub": (model.Add, model.Affine),
-    "Tanh": (model.Elementwise,),
-    "TopK": (model.ArgMax,),
-    "Transpose": (model.Transpose,),
-    "Unsqueeze": (model.Reshape,),
+DIALECTS = {
+    "channels_last": "QONNX, channels last",
+    "integer_operators": "integer operators",
+    "multi_threshold": "MultiThreshold",
+    "qdq": "QDQ",
+    "qlinear": "QLinear",
+    "qonnx": "QONNX",
+    "quantized_pooling": "QONNX",
+    "requant_shift": "RequantShift",
+    "trunc": "QONNX",
 }
-"""Operations of the model graph that an operator on activations becomes; of constants none."""
+"""What operators belong to that a module of the front end registers; others are plain ones."""
 
-_STEP = (ig.Thresholds, ig.Requantize)
-
-LOWERED: dict[type, tuple[tuple[type, ...], str]] = {
-    model.Input: ((), "The input. Its first quantizer makes it the core's input stream."),
-    model.Quantize: (
-        (ig.Input, *_STEP),
-        "The input's first quantizer: on the host, before the core. Any other: in hardware, "
-        "together with all real functions ahead of it.",
-    ),
-    model.BipolarQuantize: ((ig.Input, *_STEP), "As `Quantize`, with one threshold."),
-    model.Conv: (
-        (ig.Conv,),
-        "In hardware. The scale of the weights and the bias go into the step function behind it. "
-        "Groups other than 1 are refused here.",
-    ),
-    model.MatMul: ((ig.Conv,), "In hardware, as a convolution of kernel 1×1 over the rows."),
-    model.Affine: (
-        (),
-        "No hardware of its own: part of the step function of the next quantizer, exactly. "
-        "Behind the last quantizer: on the host.",
-    ),
-    model.Elementwise: ((), "As `Affine`."),
-    model.Add: (
-        (ig.WeightedSum,),
-        "In hardware, with the least integer weights in the ratio of the two scales. "
-        "A tensor added to itself: as `Affine`.",
-    ),
-    model.MaxPool: (
-        (ig.MaxPool,), "In hardware. Refused behind a multiplication by a negative number."
-    ),
-    model.AveragePool: (
-        (ig.SumPool,), "The sum in hardware; the division is part of the next step function."
-    ),
-    model.Reshape: (
-        (ig.Reshape,), "No hardware: the stream stays the same, elements are renumbered."
-    ),
-    model.Transpose: (
-        (),
-        "No hardware: elements are renumbered. Refused where a later layer needs the elements of "
-        "the stream in another order.",
-    ),
-    model.Softmax: (
-        (ig.Softmax,),
-        "In hardware if its result is quantized: tables of exponentials and an exact division. At "
-        "the end of a network, without a quantizer: on the host, in floating point.",
-    ),
-    model.FixedPointSoftmax: ((ig.Softmax,), "In hardware, in TensorFlow Lite's own arithmetic."),
-    model.ArgMax: (
-        (ig.ArgMax,),
-        "In hardware if it runs over all elements of the output, in their order, and they have "
-        "one positive scale; else on the host. A softmax of the same axis before it is dropped.",
-    ),
-}
-"""Integer operations that a model operation becomes, and where it is computed."""
-
-HARDWARE: dict[type, tuple[type | None, str]] = {
-    ig.Input: (None, "the port `s_axis`"),
-    ig.Conv: (ConvStage, "`ConvEngine`: line buffer, weight memory, `MacArray`, output FIFO"),
-    ig.SumPool: (PoolStage, "`WindowReduceEngine`: line buffer, `LaneReduce`, output FIFO"),
-    ig.MaxPool: (PoolStage, "`WindowReduceEngine`, as for `SumPool`"),
-    ig.WeightedSum: (PairStage, "`WeightedSum`: shifts and adders"),
-    ig.Thresholds: (ApplyStage, "`Thresholds`: a pipelined binary search"),
-    ig.Requantize: (ApplyStage, "`Requantizer`: multiply, add, shift, clip"),
-    ig.Softmax: (
-        SoftmaxStage, "`Softmax`: memory of vectors, tables of exponentials, divider or reciprocal"
-    ),
-    ig.ArgMax: (ArgMaxStage, "`ArgMax`: a tree of comparators"),
-    ig.Reshape: (None, "nothing"),
-}
-"""Stage of the plan and hardware of an integer operation."""
-
-_REFUSED = (
-    "QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger", "MultiThreshold",
-    "FloatQuant", "LSTM", "If",
+REFUSED = (
+    ("DynamicQuantizeLinear", ""), ("FloatQuant", ""), ("LSTM", ""), ("If", ""),
+    ("LayerNormalization", ""), ("Attention", ""), ("Einsum", ""), ("LogSoftmax", ""),
+    ("LpPool", ""), ("ReduceMin", ""), ("Im2Col", ""),
+    ("MVAU_hls", "finn.custom_op.fpgadataflow.hls"),
 )  # fmt: skip
+"""Operators (name and domain) that are refused with more to say than others."""
 
 _HEAD = """\
 # Operators
@@ -153,19 +47,33 @@ What nn2rtl reads from a model file, and what becomes of it. A model passes thre
 of the file, operations of the model graph (real numbers), operations of the integer graph (what
 the hardware computes). [architecture.md](architecture.md) explains them.
 
-A network has one input and one output, a fixed shape, and a batch size of one in the file. It is
-a QONNX file: an ONNX file whose activations and weights have `Quant`, `IntQuant` or `BipolarQuant`
-nodes. TensorFlow Lite files and ONNX's own quantization operators are not read.
+Files are ONNX files of any of the dialects below, which may be mixed, or int8 TensorFlow Lite
+files. A network has one input and one output, a fixed shape, and a batch size of one (or none
+given).
+
+Weights, and the operand of each convolution and dense layer, have to be quantized; between two
+quantizers any of the operators below may stand. Each of them works in `emulate` and in hardware,
+unless its row says otherwise.
 """
 
 
 def operators_page() -> str:
     """The text of docs/operators.md."""
-    parts = [_HEAD, _operators(), _model_operations(), _integer_operations(), _refusals()]
+    parts = [
+        _HEAD, _quantized_operators(), _operators(), _tflite(), _model_operations(),
+        _integer_operations(), _refusals(),
+    ]  # fmt: skip
     return "\n".join(parts)
 
 
-def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def dialect(info: OperatorInfo) -> str | None:
+    """The dialect that an operator of ONNX files belongs to; None for the plain ones."""
+    registration = find(info.name, info.domains[0])
+    assert registration is not None  # it comes from the registry
+    return DIALECTS.get(registration.handler.__module__.rsplit(".", 1)[1])
+
+
+def _table(heading: tuple[str, ...], rows: Iterable[Sequence[str]]) -> str:
     lines = [heading, ("---",) * len(heading), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', '∣') for cell in row)} |\n" for row in lines)
 
@@ -174,19 +82,49 @@ def _names(kinds: tuple[type, ...], empty: str) -> str:
     return ", ".join(f"`{kind.__name__}`" for kind in kinds) or empty
 
 
-def _operators() -> str:
+def _domains(info: OperatorInfo) -> str:
+    others = [f"`{domain}`" for domain in info.domains if domain not in STANDARD]
+    return ", ".join((["standard"] if "" in info.domains else []) + others)
+
+
+def _quantized_operators() -> str:
     rows = []
     for info in operator_table():
-        others = [domain for domain in info.domains if domain not in STANDARD]
-        domains = ", ".join(["standard", *(f"`{domain}`" for domain in others)])
-        becomes = _names(BECOMES[info.name], "–")
-        rows.append((f"`{info.name}`", info.supported, becomes, domains))
+        name = dialect(info)
+        if name is not None:
+            rows.append((name, f"`{info.name}`", info.supported, _domains(info)))
     return (
-        "## Operators of the file\n\n"
-        "The standard domain is written `\"\"` or `ai.onnx`. An operator whose operands are all\n"
-        "constants is computed while the file is read, exactly. A dash stands for an operator\n"
-        "that only works on constants or changes nothing.\n\n"
-        + _table(("operator", "supported", "becomes", "domains"), rows)
+        "## Operators of quantized ONNX dialects\n\n"
+        "The standard domain is written `\"\"` or `ai.onnx`.\n\n"
+        + _table(("dialect", "operator", "supported", "domains"), sorted(rows, key=_by_dialect))
+    )
+
+
+def _by_dialect(row: Sequence[str]) -> tuple[str, str]:
+    return row[0].lower(), row[1].strip("`").lower()
+
+
+def _operators() -> str:
+    rows = [
+        (f"`{info.name}`", info.supported, _domains(info))
+        for info in operator_table()
+        if dialect(info) is None
+    ]
+    return (
+        "## Other operators of ONNX files\n\n"
+        "*Tensors* depend on the network's input, *constants* do not. An operator whose operands\n"
+        "are all constants is computed while the file is read, exactly.\n\n"
+        + _table(("operator", "supported", "domains"), rows)
+    )
+
+
+def _tflite() -> str:
+    rows = [(f"`{info.name}`", info.supported) for info in tflite_operator_table()]
+    return (
+        "## Operators of TensorFlow Lite files\n\n"
+        "Each is computed as TensorFlow Lite's reference kernels do it, integer for integer:\n"
+        "fixed-point multiplication, roundings, and tables of activations.\n\n"
+        + _table(("operator", "supported"), rows)
     )
 
 
@@ -194,11 +132,13 @@ def _model_operations() -> str:
     rows = []
     for kind in get_args(model.ModelOp):
         targets, where = LOWERED[kind]
-        rows.append((f"`{kind.__name__}`", _names(targets, "–"), where))
+        rows.append((f"`{kind.__name__}`", _summary(kind), _names(targets, "–"), where))
+    functions = ", ".join(f"`{function.value}`" for function in model.Function)
     return (
         "## Operations of the model graph\n\n"
-        "Defined in `nn2rtl/ir/model.py`, lowered in `nn2rtl/passes/lower.py`.\n\n"
-        + _table(("operation", "integer operations", "where it is computed"), rows)
+        "Defined in `nn2rtl/ir/model.py`, lowered in `nn2rtl/passes/lower.py`. The functions of\n"
+        f"`Elementwise` are {functions}.\n\n"
+        + _table(("operation", "what it is", "integer operations", "where it is computed"), rows)
     )
 
 
@@ -206,29 +146,38 @@ def _integer_operations() -> str:
     rows = []
     for kind in get_args(ig.IntOp):
         stage, hardware = HARDWARE[kind]
-        summary = (kind.__doc__ or "").split("\n")[0]
         name = "–" if stage is None else f"`{stage.__name__}`"
-        if kind in _STEP:
+        if kind in STEP:
             name += ", or none if fused"
-        rows.append((f"`{kind.__name__}`", summary, name, hardware))
+        rows.append((f"`{kind.__name__}`", _summary(kind), name, hardware))
     return (
         "## Operations of the integer graph\n\n"
         "Defined in `nn2rtl/ir/integer.py`. `nn2rtl/reference.py` computes them in numpy,\n"
-        "`nn2rtl/plan/components.py` makes the hardware. A `Thresholds` or `Requantize` is fused\n"
-        "into the stage before it if nothing else reads that stage's result.\n\n"
+        "`nn2rtl/plan/components.py` makes the hardware. A step function (`Thresholds`,\n"
+        "`Requantize`, `Lookup`) is fused into the convolution, pooling, sum or product before it\n"
+        "if nothing else reads that one's result.\n\n"
         + _table(("operation", "what it computes", "stage", "hardware"), rows)
     )
 
 
+def _summary(kind: type) -> str:
+    """The first sentence of an operation's description, which may take several lines."""
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+
+
 def _refusals() -> str:
     rows = []
-    for op in _REFUSED:
-        error = refusal(SourceNode(op, "", "", (), (), {}))
+    for op, domain in REFUSED:
+        error = refusal(SourceNode(op, domain, "", (), (), {}))
         rows.append((f"`{op}`", error.reason, error.remedy or ""))
     return (
         "## Refused\n\n"
-        "All other operators are refused with an error that names the node. For some it says more:"
-        "\n\n" + _table(("operator", "reason", "what to do"), rows)
+        "All other operators are refused with an error that names the node; in TensorFlow Lite\n"
+        "files recurrent operators, control flow and custom operators, too. So are networks with\n"
+        "several inputs or outputs, a dynamic shape, weights that are not quantized, operators\n"
+        "behind a softmax or argmax, and external data outside of the model's folder. For some\n"
+        "operators the message says more:\n\n"
+        + _table(("operator", "reason", "what to do"), rows)
     )
 
 
