@@ -135,7 +135,10 @@ def _input_meaning(port: dict[str, Any]) -> str:
     if q["kind"] == "sign":
         lines.append("- The integer is 1 where the real number is at least 0, else 0.")
     elif q["kind"] == "steps":
-        lines.append("- The integer is the number of thresholds that the real number reaches:")
+        lines.append(
+            f"- The integer is {q['low']} plus the number of thresholds that the real number "
+            "reaches:"
+        )
         lines += [f"  {_values_of(row)}" for row in q["thresholds"][:ROWS]]
     else:
         lines.append(
@@ -181,14 +184,14 @@ def _step_lines(port: dict[str, Any], step: dict[str, Any]) -> list[str]:
         ]
     if step["kind"] == "round":
         return [f"- Round to an integer, {step['rounding'].replace('_', ' ')}."]
-    if "left" in step:
+    if step["left"] is not None:
         lines = [f"- Compute the {step['kind']} of two functions of x:"]
         for name in ("left", "right"):
             inner = [line for part in step[name] for line in _step_lines(port, part)]
             lines.append(f"  - {name}: {'x itself' if not inner else ''}".rstrip())
             lines += [f"    {line}" for line in inner if line]
         return lines
-    parameter = f" with parameter {_values(step['parameter'])}" if any(step["parameter"]) else ""
+    parameter = f" with parameter {_values(step['parameter'])}" if step["parameter"] else ""
     return [f"- Apply {step['kind']}{parameter}."]
 
 

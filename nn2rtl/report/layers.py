@@ -45,8 +45,9 @@ def span_bits(values: Any) -> int:
 def requantizer_entry(op: Epilogue | None, operand: IntType | None) -> dict[str, Any]:
     """Form and constants' widths of a step function; see docs/report.md."""
     entry: dict[str, Any] = dict.fromkeys(
-        ("multiplier_bits", "bias_bits", "shift", "levels", "threshold_bits", "per_channel")
-    )
+        ("multiplier_bits", "bias_bits", "step_bits", "shift", "levels", "threshold_bits",
+         "per_channel")
+    )  # fmt: skip
     entry["accumulator_bits"] = None if operand is None else operand.width
     if op is None:
         return {"form": "none", **entry}
@@ -59,6 +60,7 @@ def requantizer_entry(op: Epilogue | None, operand: IntType | None) -> dict[str,
         looked_up = operand is not None and is_table(op, operand)
         return {"form": "table" if looked_up else "thresholds", **entry}
     entry["bias_bits"], entry["shift"] = span_bits(op.bias), op.shift
+    entry["step_bits"] = None if op.step is None else span_bits(op.step)
     entry["per_channel"] = max(len(op.multiplier), len(op.bias)) > 1
     if (op.multiplier == 1).all():
         return {"form": "shift", **entry}

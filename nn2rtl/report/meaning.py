@@ -9,10 +9,12 @@ import numpy as np
 
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
+from nn2rtl.ir.model import Function
 from nn2rtl.ir.types import IntArray
 from nn2rtl.plan.stages import Plan, StreamType
 from nn2rtl.report.layers import stream_entry
 
+_PARAMETRIC = (Function.LEAKY_RELU, Function.ELU)
 MAX_RANK = 5
 """Most axes for which an order of axes is searched."""
 
@@ -116,39 +118,37 @@ def _floats(values: fn.Channelwise) -> list[float]:
 
 
 def _step(step: fn.Step) -> dict[str, Any]:
+    """All keys of docs/report.md; those that say nothing of a kind of step are None."""
+    entry: dict[str, Any] = dict.fromkeys(
+        ("kind", "scale", "offset", "parameter", "rounding", "left", "right")
+    )
     if isinstance(step, fn.AffineStep):
-        return {
-            "kind": "affine", "scale": _floats(step.scale), "offset": _floats(step.offset)
-        }
-    if isinstance(step, fn.FunctionStep):
-        return {"kind": step.function.value, "parameter": _floats(step.parameter)}
-    if isinstance(step, fn.RoundStep):
-        return {"kind": "round", "rounding": step.rounding.value}
-    return {
-        "kind": step.combination.value,
-        "left": [_step(inner) for inner in step.left],
-        "right": [_step(inner) for inner in step.right],
-    }
+        entry.update(kind="affine", scale=_floats(step.scale), offset=_floats(step.offset))
+    elif isinstance(step, fn.FunctionStep):
+        parameter = _floats(step.parameter) if step.function in _PARAMETRIC else None
+        entry.update(kind=step.function.value, parameter=parameter)
+    elif isinstance(step, fn.RoundStep):
+        entry.update(kind="round", rounding=step.rounding.value)
+    else:
+        left, right = ([_step(inner) for inner in side] for side in (step.left, step.right))
+        entry.update(kind=step.combination.value, left=left, right=right)
+    return entry
 
 
 def _quantizer(quantizer: fn.AnyQuantizer) -> dict[str, Any]:
-    if isinstance(quantizer, fn.SignQuantizer):
-        return {
-            "kind": "sign", "scale": None, "zero_point": None,
-            "low": quantizer.low, "high": quantizer.high, "rounding": None,
-        }
+    entry: dict[str, Any] = dict.fromkeys(
+        ("kind", "scale", "zero_point", "zero_after", "low", "high", "rounding", "thresholds")
+    )
+    entry.update(kind="sign", low=quantizer.low, high=quantizer.high)
     if isinstance(quantizer, fn.StepQuantizer):
-        return {
-            "kind": "steps", "scale": None, "zero_point": None,
-            "low": quantizer.low, "high": quantizer.high, "rounding": None,
-            "thresholds": [_floats(row) for row in quantizer.thresholds],
-        }
-    return {
-        "kind": "uniform",
-        "scale": _floats(quantizer.scale),
-        "zero_point": _floats(quantizer.zero_point),
-        "low": quantizer.low,
-        "high": quantizer.high,
-        "rounding": quantizer.rounding.value,
-        "zero_after": quantizer.zero_after,
-    }
+        thresholds = [_floats(row) for row in quantizer.thresholds]
+        entry.update(kind="steps", thresholds=thresholds)
+    elif isinstance(quantizer, fn.Quantizer):
+        entry.update(
+            kind="uniform",
+            scale=_floats(quantizer.scale),
+            zero_point=_floats(quantizer.zero_point),
+            zero_after=quantizer.zero_after,
+            rounding=quantizer.rounding.value,
+        )
+    return entry

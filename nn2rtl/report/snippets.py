@@ -86,7 +86,7 @@ def _input_code(port: dict[str, Any]) -> list[str]:
         lines += [
             '    rows = np.array(REPORT["input"]["quantizer"]["thresholds"])',
             f"    rows = rows[{'channel' if len(quantizer['thresholds']) > 1 else '0'}]",
-            "    return (x[:, None] >= rows).sum(axis=1)",
+            f"    return {quantizer['low']} + (x[:, None] >= rows).sum(axis=1)",
         ]
     else:
         scale = _constant(quantizer["scale"], 'REPORT["input"]["quantizer"]["scale"]', port)
@@ -196,7 +196,7 @@ def _steps_code(port: dict[str, Any], steps: list[dict[str, Any]], path: str) ->
             lines += [f"    x = x * {scale}", f"    x = x + {offset}"]
         elif step["kind"] == "round":
             lines.append(f"    x = {_ROUNDING[step['rounding']]}")
-        elif "left" in step:
+        elif step["left"] is not None:
             sign = "+" if step["kind"] == "sum" else "*"
             lines += [
                 "    start = x",
@@ -206,7 +206,8 @@ def _steps_code(port: dict[str, Any], steps: list[dict[str, Any]], path: str) ->
                 f"    x = left {sign} x",
             ]
         else:
-            parameter = _constant(step["parameter"], f'{here}["parameter"]', port)
+            given = step["parameter"]
+            parameter = _constant(given, f'{here}["parameter"]', port) if given else ""
             lines.append(f"    x = {_FUNCTIONS[step['kind']].format(a=parameter)}")
     return lines
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nn2rtl.design import Design
+from nn2rtl.ir import functions as fn
+from nn2rtl.ir.model import Function, Rounding
 from nn2rtl.report.data import Outcome, make_report
+from nn2rtl.report.meaning import input_entry
 
 PAGE = Path(__file__).parents[2] / "docs" / "report.md"
 
@@ -107,8 +112,6 @@ def test_ports(reports: dict[str, dict[str, Any]]) -> None:
 
 
 def test_what_no_figure_counts_is_told(designs: dict[str, Design]) -> None:
-    from dataclasses import replace
-
     from nn2rtl.boards.synthesis import SynthesisResult
 
     outcome = Outcome("synth")
@@ -129,3 +132,27 @@ def test_what_no_figure_counts_is_told(designs: dict[str, Design]) -> None:
 def test_refuses_unknown_words(stage: str, stages: list[Any]) -> None:
     with pytest.raises(ValueError, match="must be one of"):
         Outcome(stage, stages)
+
+
+def test_chains_and_quantizers_have_all_keys(designs: dict[str, Design]) -> None:
+    """Those of every kind, of which the networks have a few only."""
+    one = (Fraction(1),)
+    steps = [
+        fn.AffineStep(one, fn.ZERO), fn.RoundStep(Rounding.FLOOR),
+        *(fn.FunctionStep(function, one) for function in Function),
+        fn.CombineStep(fn.Combination.SUM, (fn.RoundStep(Rounding.CEIL),), ()),
+    ]  # fmt: skip
+    quantizers = [
+        fn.SignQuantizer(), fn.StepQuantizer((one,)),
+        fn.Quantizer(one, fn.ZERO, 0, 7, Rounding.HALF_EVEN, zero_after=True),
+    ]  # fmt: skip
+    made, keys = designs["image"].planned.plan, documented()
+    spec, _ = made.graph.spec()
+    for quantizer in quantizers:
+        changed = replace(spec, chain=tuple(steps), quantizer=quantizer)
+        entry = input_entry(replace(made, graph=replace(made.graph, input=changed)))
+        assert sorted(entry["quantizer"]) == sorted(keys["quantizer"])
+        for step in entry["chain"]:
+            assert sorted(step) == sorted(keys["chain[]"])
+            assert f"`{step['kind']}`" in PAGE.read_text(encoding="utf-8")
+        assert f"`{entry['quantizer']['kind']}`" in PAGE.read_text(encoding="utf-8")
