@@ -101,9 +101,9 @@ def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
         result = (exact >= 0).astype(np.int64)
         close = np.abs(exact) < 1e-6 * max(1.0, np.abs(flat).max(initial=0.0))
     elif isinstance(spec.quantizer, fn.StepQuantizer):
-        result = np.zeros(exact.shape, dtype=np.int64)
+        result = np.full(exact.shape, low, dtype=np.int64)
         close = np.zeros(exact.shape, dtype=np.bool_)
-        for level in range(high):
+        for level in range(high - low):
             column = tuple(row[level] for row in spec.quantizer.thresholds)
             distance = exact - per_element(column, spec.channel_of)
             result += distance >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from fractions import Fraction
 from pathlib import Path
 
 from nn2rtl.errors import ModelError, UnsupportedError
@@ -22,7 +23,7 @@ from nn2rtl.frontend.tflite_values import (
     sample,
 )
 from nn2rtl.ir.graph import Graph
-from nn2rtl.ir.model import Affine, Input, ModelGraph, Quantize
+from nn2rtl.ir.model import Affine, Input, ModelGraph, Quantize, Rounding
 from nn2rtl.ir.types import RealType, exact_array
 
 _OPERATOR_MODULES = (
@@ -135,8 +136,16 @@ class _Importer:
             self.values[used[0]] = Activation(node, data.shape, None)
             return
         given = quantization_of(data)
-        op = Quantize(exact_array(1), exact_array(0), given.low, given.high)
-        node = self.graph.append(f"{name}.integers", op, (node,), RealType(shape), name)
+        # Real inputs are quantized as the QUANTIZE operator does; integers are taken as they are.
+        scale, zero_point = Fraction(given.scale), given.zero_point
+        op = Quantize(
+            exact_array(scale), exact_array(zero_point), given.low, given.high,
+            Rounding.HALF_AWAY, zero_after=True,
+        )  # fmt: skip
+        kind = RealType(shape)
+        node = self.graph.append(f"{name}.quantized", op, (node,), kind, name)
+        code = Affine(exact_array(1 / scale), exact_array(zero_point))
+        node = self.graph.append(f"{name}.integers", code, (node,), kind, name)
         self.values[used[0]] = Activation(node, data.shape, given)
 
     def _import(self, operator: OperatorData) -> None:

@@ -89,12 +89,14 @@ class SignQuantizer:
 
 @dataclass(frozen=True)
 class StepQuantizer:
-    """Number of thresholds that x reaches.
+    """`low` plus the number of thresholds that x reaches.
 
     Parameters
     ----------
     thresholds : tuple of tuples of Fraction [channels or 1][levels]
         Ascending.
+    low : int
+        Result where none is reached.
     """
 
     thresholds: tuple[tuple[Fraction, ...], ...]
@@ -102,7 +104,7 @@ class StepQuantizer:
 
     @property
     def high(self) -> int:
-        return len(self.thresholds[0])
+        return self.low + len(self.thresholds[0])
 
 
 AnyQuantizer: TypeAlias = Quantizer | SignQuantizer | StepQuantizer
@@ -185,7 +187,7 @@ def one_channel(chain: Chain, quantizer: AnyQuantizer, channel: int) -> tuple[Ch
             quantizer.rounding, quantizer.zero_after,
         )  # fmt: skip
     elif isinstance(quantizer, StepQuantizer) and len(quantizer.thresholds) > 1:
-        quantizer = StepQuantizer((quantizer.thresholds[channel],))
+        quantizer = StepQuantizer((quantizer.thresholds[channel],), quantizer.low)
     return with_parameters(chain, choose), quantizer
 
 
@@ -254,7 +256,8 @@ def quantize(quantizer: AnyQuantizer, number: Fraction, channel: int) -> int:
         return int(number >= 0)
     if isinstance(quantizer, StepQuantizer):
         rows = quantizer.thresholds
-        return sum(number >= t for t in (rows[channel] if len(rows) > 1 else rows[0]))
+        row = rows[channel] if len(rows) > 1 else rows[0]
+        return quantizer.low + sum(number >= t for t in row)
     zero, scale = pick(quantizer.zero_point, channel), pick(quantizer.scale, channel)
     if quantizer.zero_after:
         rounded = round_exact(number / scale, quantizer.rounding) + int(zero)

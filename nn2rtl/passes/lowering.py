@@ -197,7 +197,9 @@ class Lowering:
         """Per-channel entries of a constant that is broadcast over the model tensor."""
         if array.size == 1:
             return (Fraction(array.ravel()[0]),)
-        flat = np.broadcast_to(array, value.position.shape).ravel()
+        constants = array.ravel()
+        which = np.arange(array.size).reshape(array.shape)
+        of_element = np.broadcast_to(which, value.position.shape).ravel()
         channels = (
             self.values[self.input_name].position.size
             if value.name is None
@@ -205,15 +207,17 @@ class Lowering:
         )
         channel_of = value.position.ravel() % channels
         element_of = np.zeros(channels, dtype=np.int64)
-        element_of[channel_of] = np.arange(len(flat))
-        entries = flat[element_of]  # of channels that the tensor leaves out, any
-        if not (entries[channel_of] == flat).all():
+        element_of[channel_of] = np.arange(len(of_element))
+        of_channel = of_element[element_of]  # of channels that the tensor leaves out, any
+        # Comparing places is quick; different places may hold equal constants.
+        other = np.flatnonzero(of_channel[channel_of] != of_element)
+        if (constants[of_channel[channel_of[other]]] != constants[of_element[other]]).any():
             raise UnsupportedError(
                 "its constant differs from position to position",
                 node=node.source,
                 remedy="use one constant for each channel, or one for the tensor",
             )
-        return tuple(entries)
+        return tuple(constants[of_channel])
 
     def reshaped(self, node: ModelNode, value: Value, shape: tuple[int, int, int]) -> Value:
         """The operand under another shape of its stream."""

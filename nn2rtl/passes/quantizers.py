@@ -48,8 +48,11 @@ def multi_threshold(
     rows = tuple(
         tuple(fn.pick(column, channel) for column in columns) for channel in range(count)
     )
-    result = quantized(state, node, value, fn.StepQuantizer(rows))
-    return replace(result, chain=(fn.affine((op.scale,), (op.bias,)),))
+    # Integers that are the results, but for their scale, where there are such.
+    first = op.bias / op.scale if op.scale else Fraction(0)
+    low = int(first) if first.denominator == 1 else 0
+    result = quantized(state, node, value, fn.StepQuantizer(rows, low))
+    return replace(result, chain=(fn.affine((op.scale,), (op.bias - low * op.scale,)),))
 
 
 def quantized(

@@ -118,7 +118,7 @@ def _quantized(
         return (real >= 0).astype(np.int64), np.abs(real) < _CLOSE
     if isinstance(quantizer, fn.StepQuantizer):
         row = np.array([float(t) for t in quantizer.thresholds[0]])
-        count = np.searchsorted(row, real, side="right")
+        count = quantizer.low + np.searchsorted(row, real, side="right")
         near = np.abs(real[:, None] - row).min(axis=1, initial=np.inf)
         return count.astype(np.int64), near < _CLOSE * np.maximum(1.0, np.abs(real))
     zero = float(per_element(quantizer.zero_point, one)[0])

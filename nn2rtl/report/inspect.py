@@ -152,7 +152,8 @@ def input_meaning(spec: ig.InputSpec) -> str:
         return f"{prefix}1 where x >= 0, else 0"
     q = spec.quantizer
     if isinstance(q, fn.StepQuantizer):
-        return f"{prefix}the number of {q.high} thresholds that it reaches"
+        start = f"{q.low} + " if q.low else ""
+        return f"{prefix}{start}the number of {q.high - q.low} thresholds that it reaches"
     zero = "" if not any(q.zero_point) else f" + {_values(q.zero_point)}"
     inner = f"{zero})" if not q.zero_after else f"){zero}"
     return f"{prefix}round(x / {_values(q.scale)}{inner} clipped to {q.low}..{q.high}"

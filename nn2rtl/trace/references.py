@@ -112,7 +112,9 @@ def _litert(path: Path, net: ModelGraph, x: Floats) -> Run:
     end = machine.get_output_details()[0]
     rows: dict[str, list[Array]] = {name: [] for name in wanted}
     outputs: list[Array] = []
-    for sample in x.astype(entry["dtype"]):
+    # An integer input is the graph's real input, quantized.
+    entered = next(v for name, v in executor.run(net, x) if name == net.tensors[entry["name"]])
+    for sample in entered.astype(entry["dtype"]):
         machine.set_tensor(entry["index"], sample.reshape(entry["shape"]))
         machine.invoke()
         for name, index in wanted.items():
