@@ -17,6 +17,7 @@ from nn2rtl.ir.types import ExactArray, IntArray, IntType, QuantizedConstant, ex
 
 MAX_WEIGHT_BITS = 16
 _INT16 = 1 << 15
+_INT64 = 1 << 63
 _MAX_POWER = 16
 _MAX_BITS = 4096  # of numerators and denominators
 
@@ -51,8 +52,16 @@ def arithmetic(context: NodeContext) -> Constant | QuantizedConstant:
     }
     result = _bounded(context, as_exact(operations[context.node.op]()))
     if is_integral(left) and is_integral(right):  # integers divide towards zero
-        result = exact_array(as_exact([int(value) for value in result.ravel()])).reshape(shape)
+        return Constant(_int64(context, result).reshape(shape))
     return Constant(result)
+
+
+def _int64(context: NodeContext, values: ExactArray) -> IntArray:
+    """Numbers without their fractions, of an element type that says that they are integers."""
+    whole = [int(value) for value in values.ravel()]
+    if any(not -_INT64 <= value < _INT64 for value in whole):
+        raise context.unsupported("its result does not fit 64 bits", "fold constants")
+    return np.array(whole, dtype=np.int64)
 
 
 def _rescaled(context: NodeContext) -> QuantizedConstant | None:

@@ -11,8 +11,9 @@ from nn2rtl.frontend.context import NodeContext, shown
 from nn2rtl.frontend.gathers import broadcast
 from nn2rtl.frontend.registry import handles
 from nn2rtl.frontend.shapes import fit
+from nn2rtl.frontend.source import is_integral
 from nn2rtl.frontend.values import Constant, Tensor, Value
-from nn2rtl.ir.model import Add, Affine, Mul
+from nn2rtl.ir.model import Add, Affine, Mul, Round, Rounding
 from nn2rtl.ir.types import ExactArray, exact_array
 
 _ZERO = exact_array(0)
@@ -114,7 +115,10 @@ def div(context: NodeContext) -> Value:
         x, divisor = with_constant(context, a, 1)
         if any(number == 0 for number in divisor.ravel()):
             raise context.invalid("division by zero")
-        return context.emit(Affine(as_exact(1 / divisor), _ZERO), (x,), x.shape)
+        y = context.emit(Affine(as_exact(1 / divisor), _ZERO), (x,), x.shape)
+        if is_integral(context.numbers(1)):  # both are, and integers divide towards zero
+            return context.emit(Round(Rounding.DOWN), (y,), y.shape)
+        return y
     return arithmetic(context)
 
 
@@ -141,6 +145,8 @@ def neg(context: NodeContext) -> Value:
     x = context.value(0)
     if isinstance(x, Tensor):
         return affine(context, x, -1)
+    if is_integral(context.numbers(0)):
+        return Constant(-context.numbers(0).astype(np.int64))
     return Constant(as_exact(-context.exact(0)))
 
 

@@ -153,6 +153,24 @@ CASES = {
         {"a": ints(7, -7, 9, 8), "b": ints(2, 2, -4, 4)},
         13,
     ),
+    "integer_division_of_a_sum": (  # how torch.chunk is exported
+        [
+            n("Shape", "x", "s"), n("Gather", "s one", "c"), n("Add", "c one", "p"),
+            n("Div", "p two", "h"), n("Neg", "h", "m"), n("Div", "m two", "q"),
+            n("Slice", "x zero h one", "a"), n("Slice", "x q c one", "b"),
+            n("Concat", "a b", axis=1),
+        ],
+        [1, 4, 3],
+        {"zero": ints(0), "one": ints(1), "two": ints(2)},
+        13,
+    ),
+    "integer_division_of_activations": (
+        [n("Cast", "x", "i", to=6), n("Mul", "i three", "t"), n("Div", "t two", "q"),
+         n("Cast", "q", to=1)],
+        FLAT,
+        {"three": np.array(3, np.int32), "two": np.array(2, np.int32)},
+        13,
+    ),
     "constant_of_shape": (
         [n("ConstantOfShape", "s", "c"), n("Cast", "c", "i", to=7), n("Cast", "i", "f", to=1),
          n("Add", "x f")],
