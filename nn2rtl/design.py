@@ -44,7 +44,7 @@ def load(path: str | Path) -> ModelGraph:
     Parameters
     ----------
     path : str or Path
-        An ONNX file of a supported dialect (QONNX).
+        A quantized ONNX file of any supported dialect, or an int8 TensorFlow Lite file.
 
     Returns
     -------

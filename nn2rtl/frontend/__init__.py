@@ -16,7 +16,7 @@ from nn2rtl.ir.model import ModelGraph
 __all__ = ["OperatorInfo", "load", "operator_table", "tflite_operator_table"]
 
 _MAX_BYTES = 512 << 20
-_QONNX = "export the network as QONNX (Brevitas export_qonnx, or qonnx from QKeras)"
+_EXPORT = "export it as quantized ONNX or int8 TensorFlow Lite: docs/frameworks.md says how"
 
 # Files of other kinds, by their first bytes.
 _FOREIGN = (
@@ -32,7 +32,8 @@ def load(path: str | Path) -> ModelGraph:
     Parameters
     ----------
     path : str or Path
-        A QONNX or TensorFlow Lite model.
+        An ONNX file (QONNX, QDQ, QLinear, MultiThreshold or RequantShift operators) or an int8
+        TensorFlow Lite file.
 
     Returns
     -------
@@ -53,12 +54,12 @@ def load(path: str | Path) -> ModelGraph:
         return load_tflite(data, path)
     for magic, kind in _FOREIGN:
         if data.startswith(magic):
-            raise ModelError(f"the file is {kind}", node=str(path), remedy=_QONNX)
+            raise ModelError(f"the file is {kind}", node=str(path), remedy=_EXPORT)
     return import_model(read_onnx(data, path))
 
 
 def operator_table() -> list[OperatorInfo]:
-    """The operators that can be imported, by name, with what of them is supported."""
+    """The operators of ONNX files that can be imported, with what of them is supported."""
     register_operators()
     return registered()
 

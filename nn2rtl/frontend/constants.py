@@ -205,7 +205,7 @@ def _integer_weight(context: NodeContext, constant: Constant) -> QuantizedConsta
         raise context.unsupported(
             "its weight has no quantizer",
             "train with quantized weights and export them with their quantizers "
-            "(Brevitas export_qonnx, or qonnx from QKeras)",
+            "(docs/frameworks.md says how)",
         )
     integers: IntArray = values.astype(np.int64)
     low, high = (int(integers.min()), int(integers.max())) if integers.size else (0, 0)

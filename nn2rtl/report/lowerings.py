@@ -105,7 +105,9 @@ HARDWARE: dict[type, tuple[type | None, str]] = {
     ig.MaxPool: (PoolStage, "`WindowReduceEngine`, as for `SumPool`"),
     ig.WeightedSum: (PairStage, "`WeightedSum`: shifts and adders"),
     ig.Product: (PairStage, "`Product`: two adders for the offsets, a multiplier"),
-    ig.Concat: (ConcatStage, "`Concat`: a multiplexer that takes a chunk of each stream in turn"),
+    ig.Concat: (
+        ConcatStage, "`Concat`: a multiplexer, chunk by chunk; or `Join`: all channels side by side"
+    ),
     ig.Gather: (GatherStage, "`GatherEngine`: circular memory, read by loops or by a table"),
     ig.Lookup: (ApplyStage, "`Lookup`: LUTs up to 8 bits, block RAM up to 12"),
     ig.Thresholds: (
