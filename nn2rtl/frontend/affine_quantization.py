@@ -6,7 +6,7 @@ quantizer's result, scaled by one over its scale and shifted by its zero point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -161,7 +161,7 @@ def merged_affine(context: NodeContext, x: Tensor, scale: ExactArray, offset: Ex
         if int(np.prod(shape)) <= _MERGEABLE:
             offset = as_exact(scale * first.offset + offset)
             scale = as_exact(scale * first.scale)
-            x = Tensor(producer.inputs[0], x.shape, x.tail)
+            x = replace(x, name=producer.inputs[0])
     if np.all(scale == 1) and np.all(offset == 0):
         return x
     return context.emit(Affine(scale, offset), (x,), x.shape)
@@ -184,5 +184,6 @@ def _placed(
             )
         full = [1] * len(shape)
         full[place] = array.size
-        result.append(array.reshape(full[1:] if isinstance(x, Tensor) else full))
+        has_batch = isinstance(x, Tensor) and not x.rows
+        result.append(array.reshape(full[1:] if has_batch else full))
     return result[0], result[1]

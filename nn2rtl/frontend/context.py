@@ -173,7 +173,12 @@ class NodeContext:
     # Result
 
     def emit(
-        self, op: ModelOp, operands: tuple[Tensor, ...], shape: tuple[int, ...], tail: str = ""
+        self,
+        op: ModelOp,
+        operands: tuple[Tensor, ...],
+        shape: tuple[int, ...],
+        tail: str = "",
+        rows: bool | None = None,
     ) -> Tensor:
         """Append an operation to the graph.
 
@@ -183,6 +188,8 @@ class NodeContext:
             Of the result, without the batch dimension.
         tail : str
             The name of an operation that ends a network.
+        rows : bool, optional
+            See `Tensor`; as the operands by default.
         """
         if any(size < 1 for size in shape):
             raise self.invalid(f"the result has the empty shape {list(shape)}")
@@ -191,7 +198,8 @@ class NodeContext:
         label = self.node.label
         names = tuple(operand.name for operand in operands)
         name = self.graph.append(label, op, names, RealType(shape), label)
-        return Tensor(name, shape, tail or operands[0].tail)
+        first = operands[0]
+        return Tensor(name, shape, tail or first.tail, first.rows if rows is None else rows)
 
 
 def shown(number: Fraction) -> str:

@@ -49,6 +49,11 @@ def product(context: NodeContext, a: Tensor, b: Tensor) -> Tensor:
 
 def _alike(context: NodeContext, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both tensors under the shape that they broadcast to."""
+    if a.rows != b.rows:
+        raise context.unsupported(
+            f"tensors {list(a.batched)} and {list(b.batched)}, of which one has no batch dimension",
+            "keep the batch dimension first, with size 1 or -1",
+        )
     return broadcast(context, a, b.batched), broadcast(context, b, a.batched)
 
 
@@ -62,7 +67,7 @@ def with_constant(context: NodeContext, x: Tensor, index: int) -> tuple[Tensor, 
 _PAIR = "two tensors, or a tensor and a constant, with broadcasting; constants"
 
 
-@handles("Add", supported=_PAIR)
+@handles("Add", supported=_PAIR, on_rows=True)
 def add(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -76,7 +81,7 @@ def add(context: NodeContext) -> Value:
     return context.emit(Affine(exact_array(1), offset), (x,), x.shape)
 
 
-@handles("Sub", supported=_PAIR)
+@handles("Sub", supported=_PAIR, on_rows=True)
 def sub(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -90,7 +95,7 @@ def sub(context: NodeContext) -> Value:
     return arithmetic(context)
 
 
-@handles("Mul", supported=_PAIR)
+@handles("Mul", supported=_PAIR, on_rows=True)
 def mul(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -104,7 +109,7 @@ def mul(context: NodeContext) -> Value:
     return context.emit(Affine(scale, _ZERO), (x,), x.shape)
 
 
-@handles("Div", supported="a tensor by a constant, with broadcasting; constants")
+@handles("Div", supported="a tensor by a constant, with broadcasting; constants", on_rows=True)
 def div(context: NodeContext) -> Value:
     a, b = context.value(0), context.value(1)
     if isinstance(b, Tensor):

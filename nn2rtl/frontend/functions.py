@@ -70,7 +70,7 @@ def _attribute(context: NodeContext, name: str, default: float) -> Fraction:
     return Fraction(context.finite(name, float(np.float32(default))))
 
 
-@handles("Relu", "Sigmoid", "Tanh", "Exp", "Softplus", "Softsign", "Erf", supported="tensors")
+@handles(*_PLAIN, supported="tensors", on_rows=True)
 def function(context: NodeContext) -> Value:
     return apply(context, context.tensor(0), _PLAIN[context.node.op])
 
@@ -100,7 +100,7 @@ def sign(context: NodeContext) -> Value:
     return context.emit(op, (x,), x.shape)
 
 
-@handles("LeakyRelu", supported="tensors")
+@handles("LeakyRelu", supported="tensors", on_rows=True)
 def leaky_relu(context: NodeContext) -> Value:
     slope = exact_array(_attribute(context, "alpha", 0.01))
     return apply(context, context.tensor(0), Function.LEAKY_RELU, slope)
@@ -173,7 +173,12 @@ def mish(context: NodeContext) -> Value:
     return product(context, x, gate)
 
 
-@handles("Gelu", supported="approximate none and tanh", domains=(*STANDARD, _MICROSOFT))
+@handles(
+    "Gelu",
+    supported="approximate none and tanh",
+    domains=(*STANDARD, _MICROSOFT),
+    on_rows=True,
+)
 def gelu(context: NodeContext) -> Value:
     x, approximation = context.tensor(0), context.text("approximate", "none")
     if approximation == "tanh":
@@ -229,7 +234,7 @@ def extremum(context: NodeContext) -> Value:
     return x
 
 
-@handles("Clip", supported="tensors and constants, with constant scalar bounds")
+@handles("Clip", supported="tensors and constants, with constant scalar bounds", on_rows=True)
 def clip(context: NodeContext) -> Value:
     x = context.value(0)
     low, high = (_bound(context, index, name) for index, name in ((1, "min"), (2, "max")))
@@ -313,7 +318,7 @@ def _narrowed(context: NodeContext, x: Tensor, low: int, high: int) -> Tensor | 
     low, high = max(low - int(shift), op.low), min(high - int(shift), op.high)
     if low > high:
         return None
-    source = Tensor(node.inputs[0], context.graph.types[node.inputs[0]].shape)
+    source = replace(x, name=node.inputs[0], shape=context.graph.types[node.inputs[0]].shape)
     y = context.emit(replace(op, low=low, high=high), (source,), x.shape)
     return affine(context, y, meaning.scale, meaning.offset)
 

@@ -171,6 +171,12 @@ def _import_node(
     for operand in inputs:
         if isinstance(operand, Tensor) and operand.tail and not registration.behind_tail:
             _refuse_behind_tail(node, operand.tail)
+        if isinstance(operand, Tensor) and operand.rows and not registration.on_rows:
+            raise UnsupportedError(
+                f"{node.op} of a tensor {list(operand.shape)}, which has no batch dimension",
+                node=node.label,
+                remedy="keep the batch dimension first, with size 1 or -1",
+            )
     results = registration.handler(NodeContext(node, inputs, graph, model.opset))
     results = results if isinstance(results, tuple) else (results,)
     for index, name in enumerate(node.outputs):

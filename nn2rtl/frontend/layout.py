@@ -22,21 +22,28 @@ def _shaped(context: NodeContext, value: Value, shape: tuple[int, ...]) -> Value
         return Constant(value.values.reshape(shape), value.integers)
     if not isinstance(value, Tensor):
         return rearranged(value, lambda array: array.reshape(shape))
-    if not shape or shape[0] != 1:
+    rows = shape[:1] != (1,)
+    if rows and len(shape) != 2:
         raise context.unsupported(
             f"it would turn {list(value.batched)} into {list(shape)}, which has no batch dimension",
             _KEEP,
         )
     if shape == value.batched:
         return value
-    return context.emit(Reshape(), (value,), shape[1:])
+    return context.emit(Reshape(), (value,), shape if rows else shape[1:], rows=rows)
 
 
 def _file_shape(value: Value) -> tuple[int, ...]:
     return value.batched if isinstance(value, Tensor) else value.shape
 
 
-@handles("Reshape", supported="constant shape that keeps the batch dimension", behind_tail=True)
+@handles(
+    "Reshape",
+    supported="constant shape that keeps the batch dimension, or makes a matrix of the sample's "
+    "rows for Gemm and MatMul",
+    behind_tail=True,
+    on_rows=True,
+)
 def reshape(context: NodeContext) -> Value:
     value, target = context.value(0), context.whole_numbers(1)
     allow_zero = bool(context.integer("allowzero", 0))
@@ -61,13 +68,14 @@ def squeeze(context: NodeContext) -> Value:
     return _shaped(context, value, squeezed(context, shape, axes))
 
 
-@handles("Unsqueeze", supported="axes as attribute or constant input")
+@handles("Unsqueeze", supported="axes as attribute or constant input", on_rows=True)
 def unsqueeze(context: NodeContext) -> Value:
     value, axes = context.value(0), _axes(context)
     if axes is None:
         raise context.invalid("its axes are missing")
     shape = unsqueezed(context, _file_shape(value), axes)
-    if isinstance(value, Tensor) and 0 in [axis % len(shape) for axis in axes]:
+    is_batched = isinstance(value, Tensor) and not value.rows
+    if is_batched and 0 in [axis % len(shape) for axis in axes]:
         raise context.unsupported("it adds an axis before the batch dimension", _KEEP)
     return _shaped(context, value, shape)
 
@@ -98,12 +106,12 @@ def transpose(context: NodeContext) -> Value:
     return context.emit(Transpose(sample), (value,), tuple(value.shape[axis] for axis in sample))
 
 
-@handles("Identity", supported="tensors and constants", behind_tail=True)
+@handles("Identity", supported="tensors and constants", behind_tail=True, on_rows=True)
 def identity(context: NodeContext) -> Value:
     return context.value(0)
 
 
-@handles("Dropout", supported="inference, where it does nothing; no mask output")
+@handles("Dropout", supported="inference, where it does nothing; no mask output", on_rows=True)
 def dropout(context: NodeContext) -> tuple[Value | None, ...]:
     if context.optional(2) is not None and any(context.exact(2).ravel()):
         raise context.unsupported("training mode", "export the network in evaluation mode")

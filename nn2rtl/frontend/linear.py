@@ -87,7 +87,11 @@ def conv_transpose(context: NodeContext) -> Value:
     return context.emit(op, (x,), (outputs, *area.result))
 
 
-@handles("MatMul", supported="a tensor and a quantized constant matrix, on either side")
+@handles(
+    "MatMul",
+    supported="a tensor and a quantized constant matrix, on either side",
+    on_rows=True,
+)
 def matmul(context: NodeContext) -> Value:
     if not isinstance(context.value(0), Tensor):
         return _from_the_left(context)
@@ -103,7 +107,7 @@ def matmul(context: NodeContext) -> Value:
 def _from_the_left(context: NodeContext) -> Tensor:
     """``W x`` as the transpose of ``x' W'``."""
     x = context.tensor(1)
-    if len(x.shape) < 2:
+    if len(x.shape) < 2 or x.rows:
         raise context.unsupported(
             "a constant times a vector for each sample", "transpose it to activation times constant"
         )
@@ -123,12 +127,16 @@ def _turned(context: NodeContext, x: Tensor) -> Tensor:
     return context.emit(Transpose(order), (x,), tuple(x.shape[axis] for axis in order))
 
 
-@handles("Gemm", supported="quantized constant B, transB, alpha, beta, constant C; no transA")
+@handles(
+    "Gemm",
+    supported="quantized constant B, transB, alpha, beta, constant C; no transA",
+    on_rows=True,
+)
 def gemm(context: NodeContext) -> Value:
     x = context.tensor(0)
     if context.integer("transA", 0):
         raise context.unsupported("transA is set", "export the linear layer without it")
-    if len(x.shape) != 1:
+    if len(x.batched) != 2:
         raise context.invalid(f"input of shape {list(x.batched)} is not a matrix")
     transposed = bool(context.integer("transB", 0))
     weight = weight_of(context, 1, channel_axis=0 if transposed else 1)

@@ -26,6 +26,7 @@ _AXIS = 1
     supported="integers of 2 to 16 bits, any zero point; per tensor or along one axis, not in "
     "blocks; no float8 or float4",
     behind_tail=True,
+    on_rows=True,
 )
 def quantize_linear(context: NodeContext) -> Value:
     given = _parameters(context)
@@ -40,6 +41,7 @@ def quantize_linear(context: NodeContext) -> Value:
     supported="activations and constants (weights, biases), any zero point; per tensor or along "
     "one axis, not in blocks",
     behind_tail=True,
+    on_rows=True,
 )
 def dequantize_linear(context: NodeContext) -> Value:
     x = context.value(0)

@@ -47,14 +47,17 @@ def qlinear_conv(context: NodeContext) -> Value:
     return _result(context, channels_last(context, y) if last else y, 6)
 
 
-@handles("QLinearMatMul", domains=_BOTH, supported="as MatMul; constant weight")
+@handles("QLinearMatMul", domains=_BOTH, supported="as MatMul; constant weight", on_rows=True)
 def qlinear_matmul(context: NodeContext) -> Value:
     y = as_standard(context, "MatMul", (_operand(context, 0, -2), _operand(context, 3, -1)))
     return _result(context, y, 6)
 
 
 @handles(
-    "QGemm", domains=MICROSOFT, supported="as Gemm; constant B and C; quantized or float result"
+    "QGemm",
+    domains=MICROSOFT,
+    supported="as Gemm; constant B and C; quantized or float result",
+    on_rows=True,
 )
 def qgemm(context: NodeContext) -> Value:
     transposed = context.integer("transB", 0)

@@ -47,6 +47,7 @@ _ROUNDING = {
     "(then also 0 bits, the integer 0), any zero point, narrow, every rounding mode; signed 1 bit "
     "for the whole tensor is bipolar",
     behind_tail=True,
+    on_rows=True,
 )
 def quant(context: NodeContext) -> Value:
     value = context.value(0)

@@ -35,11 +35,20 @@ class OperatorInfo:
 
 @dataclass(frozen=True)
 class Registration:
-    """A handler with what is said of it; `behind_tail`: works on softmax's and argmax's output."""
+    """A handler with what is said of it.
+
+    Parameters
+    ----------
+    behind_tail : bool
+        Whether it works on softmax's and argmax's output.
+    on_rows : bool
+        Whether it works on tensors that have rows in the place of the batch.
+    """
 
     info: OperatorInfo
     handler: Handler
     behind_tail: bool
+    on_rows: bool
 
 
 _REGISTRATIONS: dict[tuple[str, str], Registration] = {}  # by operator and domain
@@ -50,6 +59,7 @@ def handles(
     supported: str,
     domains: tuple[str, ...] = STANDARD,
     behind_tail: bool = False,
+    on_rows: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Register a function as the importer of operators.
 
@@ -63,6 +73,8 @@ def handles(
         Domains under which they are known.
     behind_tail : bool
         Whether they may follow Softmax or ArgMax.
+    on_rows : bool
+        Whether they work on tensors that have rows in the place of the batch.
 
     Raises
     ------
@@ -73,7 +85,7 @@ def handles(
     def register(handler: Handler) -> Handler:
         for name in names:
             registration = Registration(
-                OperatorInfo(name, domains, supported), handler, behind_tail
+                OperatorInfo(name, domains, supported), handler, behind_tail, on_rows
             )
             for domain in domains:
                 if (name, domain) in _REGISTRATIONS:

@@ -56,7 +56,8 @@ def fit(context: NodeContext, values: Array, tensor: Tensor, what: str) -> Array
             f"{what} of shape {list(values.shape)} would enlarge the tensor {list(batched)}",
             "give it a shape that broadcasts to the tensor's",
         )
-    return values.reshape(values.shape[1:]) if values.ndim == len(batched) else values
+    has_batch = not tensor.rows and values.ndim == len(batched)
+    return values.reshape(values.shape[1:]) if has_batch else values
 
 
 def reshaped(

@@ -21,16 +21,20 @@ class Tensor:
         Without the batch dimension.
     tail : str
         'Softmax' or 'ArgMax' if it comes from one, else ''.
+    rows : bool
+        Whether the file's tensor has no batch: the rows of the sample are in its place, as a
+        Gemm on each row of a matrix wants it.
     """
 
     name: str
     shape: tuple[int, ...]
     tail: str = ""
+    rows: bool = False
 
     @property
     def batched(self) -> tuple[int, ...]:
-        """Shape as the model file has it, with a batch of one."""
-        return (1, *self.shape)
+        """Shape as the model file has it, with a batch of one unless there are rows."""
+        return self.shape if self.rows else (1, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,9 +129,21 @@ UNSUPPORTED = {
     "enlarging constant": ([n("Add", "x c")], {"c": [[1.0]] * 3}, FLAT, "no batch of one"),
     "batch reshaped": (
         [n("Reshape", "x s")],
-        {"s": np.array([2, 2])},
+        {"s": np.array([2, 2, 1])},
         FLAT,
         "no batch dimension.*keep the batch",
+    ),
+    "softmax of rows": (
+        [n("Reshape", "x s", "r"), n("Softmax", "r")],
+        {"s": np.array([2, 2])},
+        FLAT,
+        r"Softmax of a tensor \[2, 2\], which has no batch dimension",
+    ),
+    "rows and a batch": (
+        [n("Reshape", "x s", "r"), n("Add", "r x")],
+        {"s": np.array([4, 1])},
+        FLAT,
+        "one has no batch dimension",
     ),
     "batch moved": ([n("Transpose", perm=[1, 0])], {}, FLAT, "moves the batch"),
     "batch squeezed": ([n("Squeeze", "x")], {}, FLAT, "removes the batch"),

@@ -123,6 +123,22 @@ CASES = {
     "reduce_mean_input": ([n("ReduceMean", "x a")], IMAGE, {"a": ints(2, 3)}, 18),
     "reduce_mean_nhwc": ([n("ReduceMean", axes=[1, 2])], IMAGE, {}, 13),
     "reduce_mean_nhwc_drop": ([n("ReduceMean", axes=[1, 2], keepdims=0)], IMAGE, {}, 13),
+    "rows_of_a_matrix": (  # how onnxruntime spells a dense layer on the last axis
+        [
+            n("Reshape", "x rows", "r"), n("Gemm", "r w c", "g", transB=1), n("Relu", "g", "h"),
+            n("Add", "h c", "a"), n("Reshape", "a s"),
+        ],
+        [1, 5, 4],
+        {"rows": ints(-1, 4), "w": whole(3, 4), "c": real(3), "s": ints(1, -1, 3)},
+        13,
+    ),
+    "rows_unsqueezed": (
+        [n("Flatten", "x", "r", axis=2), n("MatMul", "r w", "m"), n("Unsqueeze", "m z", "u"),
+         n("Transpose", "u", perm=[0, 2, 1])],
+        [1, 5, 4],
+        {"w": whole(4, 3), "z": ints(0)},
+        13,
+    ),
     "reshape": ([n("Reshape", "x s")], IMAGE, {"s": ints(0, -1, 6)}, 13),
     "reshape_infer_batch": ([n("Reshape", "x s")], IMAGE, {"s": ints(-1, 168)}, 13),
     "flatten": ([n("Flatten")], IMAGE, {}, 13),
