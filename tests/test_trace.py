@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import ties
 from command_line import nn2rtl
 from model_executor import run_graph
 from onnx import helper, numpy_helper
+from quantized_models import Builder
 from tiny_models import WEIGHTS, save_tiny, tiny_inputs, tiny_integers
 
 import nn2rtl as nn2rtl_package
@@ -189,6 +191,33 @@ def test_onnxruntime(tmp_path):
     assert report["reference"].startswith("onnxruntime")
     assert len(report["layers"]) == 7 and "not compared" not in verdicts(report)
     assert report["first_unexplained"] is None
+
+
+def test_integers_between_operators(tmp_path):
+    """Operators on integers have no real tensors: their integers are compared."""
+    pytest.importorskip("onnxruntime")
+    b = Builder([2, 6, 6])
+    name = b.quantize("x", 0.05)
+    for scale in (0.11, 0.7):
+        parts = [b.integers([2, 2, 3, 3]), *b.parameters([0.02, 0.03], 0, "INT8")]
+        before = b.parameters(0.05 if scale == 0.11 else 0.11, 0, "INT8")
+        name = b.node("QLinearConv", name, *before, *parts, *b.parameters(scale, 0, "INT8"))
+    onnx.save(b.model(b.dequantize(name, 0.7)), tmp_path / "model.onnx")
+    x = b.samples(6)
+    np.save(tmp_path / "x.npy", x)
+    command = ("trace", tmp_path / "model.onnx", "--inputs", tmp_path / "x.npy", "--no-simulate")
+    report = nn2rtl(*command, "--json").json
+    names = [layer["name"] for layer in report["layers"] if layer["verdict"] != "not compared"]
+    assert report["first_unexplained"] is None and len(names) == 3
+    model = onnx.load(tmp_path / "model.onnx")
+    first = next(node.output[0] for node in model.graph.node if node.op_type == "QLinearConv")
+    wrong = ties.run(model, x, [first])[first]
+    wrong[2, 1, 0, 1] ^= 1
+    np.savez(tmp_path / "reference.npz", **{first: wrong})
+    report = nn2rtl(*command, "--json", "--against", tmp_path / "reference.npz").json
+    assert report["first_unexplained"] == names[1]
+    layer = next(layer for layer in report["layers"] if layer["name"] == names[1])
+    assert layer["unexplained"] == 1
 
 
 def test_float64_executor(tiny, tmp_path):

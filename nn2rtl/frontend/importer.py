@@ -12,8 +12,8 @@ from nn2rtl.frontend.refusals import refusal
 from nn2rtl.frontend.registry import find
 from nn2rtl.frontend.source import SourceInput, SourceModel, SourceNode
 from nn2rtl.frontend.values import Constant, Tensor, Value
-from nn2rtl.ir.graph import Graph
-from nn2rtl.ir.model import Input, ModelGraph, Quantize
+from nn2rtl.ir.graph import Graph, Node
+from nn2rtl.ir.model import Affine, Input, ModelGraph, ModelOp, Quantize
 from nn2rtl.ir.types import RealType, exact_array
 
 _OPERATOR_MODULES = (
@@ -83,15 +83,26 @@ def import_model(model: SourceModel) -> ModelGraph:
             f"output {model.outputs[0]!r} is not computed from the network's input",
             remedy="check which tensor is the output",
         )
-    _drop_unread(graph, result.name)
     graph.outputs = [result.name]
     graph.output_names = [model.outputs[0]]
-    graph.tensors = {
-        name: value.name
-        for name, value in values.items()
-        if isinstance(value, Tensor) and value.name in graph.nodes
-    }
+    dropped = _drop_unread(graph, result.name)
+    _name_tensors(graph, values, dropped)
     return graph
+
+
+def _name_tensors(
+    graph: ModelGraph, values: dict[str, Value | None], dropped: dict[str, Node[ModelOp]]
+) -> None:
+    """Note what the file calls the nodes' tensors, and the integers of quantized tensors."""
+    names = {name: value.name for name, value in values.items() if isinstance(value, Tensor)}
+    graph.tensors = {name: node for name, node in names.items() if node in graph.nodes}
+    known = set(graph.tensors.values())
+    for name, node in names.items():
+        if node in dropped and isinstance(dropped[node].op, Affine):
+            (source,) = dropped[node].inputs
+            if source in graph.nodes and source not in known:
+                graph.tensors[name] = source
+                graph.functions[name] = dropped[node].op
 
 
 def _used_input(model: SourceModel, nodes: list[SourceNode]) -> SourceInput:
@@ -123,16 +134,18 @@ def _start(entry: SourceInput, graph: ModelGraph) -> Tensor:
     return Tensor(name, kind.shape)
 
 
-def _drop_unread(graph: ModelGraph, output: str) -> None:
-    """Drop the nodes that the output does not depend on, other than the input."""
+def _drop_unread(graph: ModelGraph, output: str) -> dict[str, Node[ModelOp]]:
+    """Drop, and return, the nodes that the output does not depend on, other than the input."""
     needed, pending = {next(iter(graph.nodes))}, [output]
     while pending:
         name = pending.pop()
         if name not in needed:
             needed.add(name)
             pending += graph[name].inputs
+    dropped = {name: node for name, node in graph.nodes.items() if name not in needed}
     graph.nodes = {name: node for name, node in graph.nodes.items() if name in needed}
     graph.types = {name: kind for name, kind in graph.types.items() if name in needed}
+    return dropped
 
 
 def _sample_shape(entry: SourceInput) -> tuple[int, ...]:

@@ -56,6 +56,9 @@ class Graph(Generic[OpT, TypeT]):
         What the model calls them.
     tensors : dict
         What the model calls tensors, and the node that yields each.
+    functions : dict
+        Of those that are not the node's tensor itself (but, say, the integers behind it), the
+        operation that would make them of it.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Graph(Generic[OpT, TypeT]):
     outputs: list[str] = field(default_factory=list)
     output_names: list[str] = field(default_factory=list)
     tensors: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, OpT] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Node[OpT]]:
         return iter(self.nodes.values())

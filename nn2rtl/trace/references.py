@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn2rtl.errors import InputError
-from nn2rtl.ir.model import ModelGraph
+from nn2rtl.ir.model import Affine, ModelGraph
 from nn2rtl.trace import executor
 
 Array = npt.NDArray[Any]
@@ -152,8 +152,16 @@ def _by_node(
             continue
         if values[0].dtype.kind in "fiub" and values[0].size == net.types[node].size:
             stacked = np.stack(values).astype(np.float64)
-            result[node] = stacked.reshape(samples, *net.types[node].shape)
+            result[node] = _of_node(net, name, stacked.reshape(samples, *net.types[node].shape))
     return result
+
+
+def _of_node(net: ModelGraph, name: str, values: Floats) -> Floats:
+    """The node's tensor, given one of the file that may be a function of it."""
+    function = net.functions.get(name)
+    if not isinstance(function, Affine):
+        return values
+    return np.asarray((values - executor.floats(function.offset)) / executor.floats(function.scale))
 
 
 def given(path: Path, arrays: Mapping[str, Array], net: ModelGraph, samples: int) -> Run:
@@ -208,7 +216,8 @@ def given(path: Path, arrays: Mapping[str, Array], net: ModelGraph, samples: int
                 remedy=f"{samples} samples of shape {list(shape)} are compared; --samples N takes "
                 "fewer",
             )
-        tensors[node] = array.reshape(-1, *shape)[:samples].astype(np.float64)
+        values = array.reshape(-1, *shape)[:samples].astype(np.float64)
+        tensors[node] = _of_node(net, name, values)
         integral &= array.dtype.kind in "iub"
     return Run(path.name, tensors, 0.0 if integral else FLOAT32, note)
 
