@@ -212,7 +212,7 @@ def test_integers_between_operators(tmp_path):
     model = onnx.load(tmp_path / "model.onnx")
     first = next(node.output[0] for node in model.graph.node if node.op_type == "QLinearConv")
     wrong = ties.run(model, x, [first])[first]
-    wrong[2, 1, 0, 1] ^= 1
+    wrong[2, 1, 0, 1] ^= 2
     np.savez(tmp_path / "reference.npz", **{first: wrong})
     report = nn2rtl(*command, "--json", "--against", tmp_path / "reference.npz").json
     assert report["first_unexplained"] == names[1]
