@@ -155,7 +155,7 @@ LAYERS = {
         (net := activated()).pick(net.index.repeat(2, 1).repeat(3, 2)).conv(3, 3).signed(5)
     ),
     "padded layer": lambda: (
-        (net := activated()).append("pad", model.Pad((0, 1, 2, 0, 1, 0), Fraction(0)), (4, 7, 6))
+        activated().append("pad", model.Pad((0, 1, 2, 0, 1, 0), Fraction(0)), (4, 7, 6))
         .conv(3, 3).signed(5)
     ),
     "padded with a number": lambda: (

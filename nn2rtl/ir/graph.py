@@ -40,7 +40,7 @@ class Node(Generic[OpT]):
     source: str
 
 
-@dataclass
+@dataclass(repr=False)
 class Graph(Generic[OpT, TypeT]):
     """Nodes in topological order, with the type of each tensor.
 
@@ -68,6 +68,9 @@ class Graph(Generic[OpT, TypeT]):
     output_names: list[str] = field(default_factory=list)
     tensors: dict[str, str] = field(default_factory=dict)
     functions: dict[str, OpT] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {len(self.nodes)} nodes; see summary()>"
 
     def __iter__(self) -> Iterator[Node[OpT]]:
         return iter(self.nodes.values())

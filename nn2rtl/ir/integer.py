@@ -371,7 +371,7 @@ class Meaning:
     chain: Chain
 
 
-@dataclass
+@dataclass(repr=False)
 class IntegerGraph(Graph[IntOp, IntTensor]):
     """An integer graph with one input and one output, and their meaning.
 

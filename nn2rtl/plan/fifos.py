@@ -51,7 +51,7 @@ def with_depths(plan: Plan) -> Plan:
     # Steps that come just in time need fewer places than those that come as soon as they may.
     late = Schedule(plan, INFERENCES, frozenset(edges)).late_peaks()
     lean = _with_all(plan, late, least)
-    if _as_early(lean, target):
+    if Schedule(lean, INFERENCES).keeps_to(target.output_cycles):
         plan = lean
     tries = MAX_STEPS // sum(process.steps for process in schedule.processes)
     return _refined(plan, least, target, tries)
@@ -68,7 +68,7 @@ def _refined(plan: Plan, least: dict[Edge, int], target: Timing, tries: int) -> 
             # Strides that double, then halves: as a rule little is left to be gained.
             middle = max(high - stride, (low + high) // 2)
             tries -= 1
-            if _as_early(with_places(plan, edge, middle), target):
+            if Schedule(with_places(plan, edge, middle), INFERENCES).keeps_to(target.output_cycles):
                 high, stride = middle, 2 * stride
             else:
                 low = middle + 1
@@ -132,14 +132,6 @@ def with_places(plan: Plan, edge: Edge, places: int) -> Plan:
                 stage = replace(stage, depth=places)
         stages.append(stage)
     return replace(plan, stages=tuple(stages))
-
-
-def _as_early(plan: Plan, target: Timing) -> bool:
-    try:
-        timing = Schedule(plan, INFERENCES).solve()
-    except DeadlockError:
-        return False
-    return bool((timing.output_cycles <= target.output_cycles).all())
 
 
 def _longest(plan: Plan, fork: ForkStage) -> str:

@@ -14,6 +14,7 @@ Olsder, Quadrat: Synchronization and Linearity, 1992.)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,10 @@ WINDOW = 4096
 
 class DeadlockError(Nn2RtlError):
     """A process can never take its next step."""
+
+
+class LateError(Exception):
+    """A step is later than its deadline."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +99,17 @@ def connect(
         )
 
 
-def solve(processes: list[Process]) -> dict[str, IntArray]:
+def solve(
+    processes: list[Process], deadlines: Mapping[str, IntArray] | None = None
+) -> dict[str, IntArray]:
     """Cycle of every step of every process.
 
     Parameters
     ----------
     processes : list of Process
         In the order of the data flow, for speed.
+    deadlines : mapping of str to int64 array, optional
+        For some processes the latest cycle of each step: if one is later, nothing more is solved.
 
     Returns
     -------
@@ -111,11 +120,15 @@ def solve(processes: list[Process]) -> dict[str, IntArray]:
     ------
     DeadlockError
         If some step never happens, naming the process.
+    LateError
+        If a step is later than its deadline.
     """
     longest = max((wait.delay for process in processes for wait in process.waits), default=0)
     span = max(WINDOW, 2 * longest)
     windows = [_Window(process, span) for process in processes]
     by_name = {window.process.name: window for window in windows}
+    for name, deadline in (deadlines or {}).items():
+        by_name[name].deadline = deadline
     readers: dict[str, list[_Window]] = {name: [] for name in by_name}
     for window in windows:
         for wait in window.process.waits:
@@ -208,6 +221,7 @@ class _Window:
         self.times: IntArray = np.zeros(process.steps + 1, dtype=np.int64)
         self.first = self.last = self.horizon = 0
         self.cuts: list[tuple[Dependence, IntArray, IntArray]] = []
+        self.deadline: IntArray | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -245,6 +259,9 @@ class _Window:
         np.minimum(found, self.horizon, out=found)
         if np.array_equal(found, now):
             return False
+        # Times only grow from here on.
+        if self.deadline is not None and (found > self.deadline[self.first : self.last]).any():
+            raise LateError(self.process.name)
         self.times[self.first : self.last] = found
         return True
 

@@ -10,7 +10,15 @@ from nn2rtl.ir.types import IntArray
 from nn2rtl.plan.components import fork_latency, stage_latency
 from nn2rtl.plan.concat import concat_order
 from nn2rtl.plan.gather import program_frees, program_needs
-from nn2rtl.plan.schedule import Dependence, Process, connect, solve, solve_late
+from nn2rtl.plan.schedule import (
+    DeadlockError,
+    Dependence,
+    LateError,
+    Process,
+    connect,
+    solve,
+    solve_late,
+)
 from nn2rtl.plan.softmax import softmax_schedule, softmax_steps
 from nn2rtl.plan.stages import (
     AnyStage,
@@ -113,6 +121,14 @@ class Schedule:
             int(ends[-1] - ends[-2]) if len(ends) > 1 else int(ends[0]) + 1,
             self._peaks(times, self.inferences),
         )
+
+    def keeps_to(self, output_cycles: IntArray) -> bool:
+        """Whether each output beat leaves in a given cycle, or earlier."""
+        try:
+            solve(self.processes, {SINK: output_cycles})
+        except (DeadlockError, LateError):
+            return False
+        return True
 
     def late_peaks(self) -> dict[tuple[str, str], int]:
         """Places of each FIFO in use if every step is as late as the output beats allow.

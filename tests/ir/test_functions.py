@@ -9,6 +9,7 @@ from nn2rtl.ir import functions as fn
 from nn2rtl.ir.model import Function, Rounding
 from nn2rtl.ir.real_functions import MONOTONE, inverse
 
+
 @pytest.mark.parametrize(
     ("rounding", "expected"),
     [
