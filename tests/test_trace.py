@@ -10,6 +10,7 @@ from command_line import nn2rtl
 from model_executor import run_graph
 from onnx import helper, numpy_helper
 from quantized_models import Builder
+from tflite_cases import Case
 from tiny_models import WEIGHTS, save_tiny, tiny_inputs, tiny_integers
 
 import nn2rtl as nn2rtl_package
@@ -218,6 +219,19 @@ def test_integers_between_operators(tmp_path):
     assert report["first_unexplained"] == names[1]
     layer = next(layer for layer in report["layers"] if layer["name"] == names[1])
     assert layer["unexplained"] == 1
+
+
+def test_every_integer_reaches_the_reference(tmp_path):
+    """Of a scale with which float64 does not return to the integer."""
+    pytest.importorskip("ai_edge_litert")
+    case = Case()
+    x = case.x(1, 2, scale=0.02607390843331814, zero_point=8)
+    y = case.apply("LOGISTIC", [x], (1, 2), scale=1 / 256, zero_point=-128)
+    (tmp_path / "model.tflite").write_bytes(case.file.write([x], [y]))
+    np.save(tmp_path / "x.npy", np.arange(-128, 128).reshape(128, 2))
+    command = ("trace", tmp_path / "model.tflite", "--inputs", tmp_path / "x.npy")
+    report = nn2rtl(*command, "--no-simulate", "--json").json
+    assert report["reference"].startswith("LiteRT") and report["first_difference"] is None
 
 
 def test_float64_executor(tiny, tmp_path):

@@ -114,6 +114,8 @@ def _litert(path: Path, net: ModelGraph, x: Floats) -> Run:
     outputs: list[Array] = []
     # An integer input is the graph's real input, quantized.
     entered = next(v for name, v in executor.run(net, x) if name == net.tensors[entry["name"]])
+    if np.issubdtype(entry["dtype"], np.integer):
+        entered = np.rint(entered)  # float64 may be a bit off
     for sample in entered.astype(entry["dtype"]):
         machine.set_tensor(entry["index"], sample.reshape(entry["shape"]))
         machine.invoke()
