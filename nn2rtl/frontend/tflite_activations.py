@@ -15,11 +15,12 @@ from nn2rtl.frontend.tflite_requantize import check_sums, clipped, multiplied, p
 from nn2rtl.frontend.tflite_values import (
     REQUANTIZE,
     Activation,
+    Constant,
     Quantization,
     quantization_of,
     sample,
 )
-from nn2rtl.ir.model import Add, MultiThreshold
+from nn2rtl.ir.model import Add, MultiThreshold, Quantize
 from nn2rtl.ir.types import IntArray, exact_array
 
 _CODES = np.arange(-128, 128)
@@ -36,6 +37,22 @@ def relu(context: OperatorContext) -> Activation:
     node = context.affine(x.node, 1, -given.zero_point, "centred")
     node = multiplied(context, node, [multiplier])
     return Activation(clipped(context, node, result, context.operator.op), shape, result)
+
+
+@handles("MINIMUM", "MAXIMUM", supported="int8 and one constant")
+def bounded(context: OperatorContext) -> Activation:
+    order = (1, 0) if isinstance(context.value(0), Constant) else (0, 1)
+    (x, given), bound = context.integers(order[0]), context.constant(order[1])
+    if bound.values.size != 1:
+        raise context.unsupported(f"bounds of shape {list(bound.shape)}", "use one for the tensor")
+    if bound.data.type != "INT8" or quantization_of(bound.data) != given:
+        raise context.invalid("its operands have different scales or zero points")
+    context.same_quantization(given)
+    shape = context.check_shape(x.shape)
+    level, is_least = int(bound.values.item()), context.operator.op == "MAXIMUM"
+    ends = (level, given.high) if is_least else (given.low, level)
+    op = Quantize(exact_array(1), exact_array(0), *ends)
+    return context.result(context.emit(op, (x.node,), sample(shape)), x, shape)
 
 
 @handles("LEAKY_RELU", supported="int8")

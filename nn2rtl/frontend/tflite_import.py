@@ -11,6 +11,7 @@ from nn2rtl.frontend.context import MAX_TENSOR
 from nn2rtl.frontend.registry import OperatorInfo
 from nn2rtl.frontend.tflite_context import HANDLERS, OperatorContext
 from nn2rtl.frontend.tflite_data import OperatorData, TensorData, TfliteModel
+from nn2rtl.frontend.tflite_dilation import with_dilations
 from nn2rtl.frontend.tflite_file import read_tflite
 from nn2rtl.frontend.tflite_values import (
     RANGES,
@@ -39,6 +40,8 @@ _DAMAGED = "the file is damaged: export or download it again"
 _BATCH = "convert with a fixed input shape and a batch size of one"
 
 _RECURRENT = ("LSTM", "RNN", "SVDF")
+_PHASES = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
+_SHAPE_ARITHMETIC = ("REDUCE_PROD", "FILL", "RANGE", "BROADCAST_ARGS")
 _CONTROL_FLOW = ("IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE")
 
 
@@ -66,13 +69,15 @@ def load_tflite(data: bytes, path: Path) -> ModelGraph:
         If it uses something that is not supported.
     """
     _register()
-    return _Importer(read_tflite(data, path)).graph
+    return _Importer(with_dilations(read_tflite(data, path))).graph
 
 
 def tflite_operator_table() -> list[OperatorInfo]:
     """TensorFlow Lite's operators that can be imported, with what of them is supported."""
     _register()
-    return [OperatorInfo(name, ("tflite",), HANDLERS[name].supported) for name in sorted(HANDLERS)]
+    supported = {name: HANDLERS[name].supported for name in HANDLERS}
+    supported |= dict.fromkeys(_PHASES, "around a convolution, as its dilation")
+    return [OperatorInfo(name, ("tflite",), supported[name]) for name in sorted(supported)]
 
 
 def _register() -> None:
@@ -225,6 +230,12 @@ def _refusal(operator: OperatorData) -> UnsupportedError:
     elif op in _CONTROL_FLOW:
         reason = f"control flow ({op}) is not supported"
         remedy = "export with fixed shapes, so that no control flow is left"
+    elif op in _PHASES:
+        reason = f"{op} other than around a convolution of stride 1"
+        remedy = "give the convolution its dilation, and convert again"
+    elif op in _SHAPE_ARITHMETIC:
+        reason = f"operator {op} is not supported: it computes a shape that is not fixed"
+        remedy = "convert with a batch size of one: keras.Input(shape, batch_size=1)"
     elif op.startswith("CUSTOM "):
         reason = f"custom operator {op.removeprefix('CUSTOM ')!r} is not supported"
     else:

@@ -124,3 +124,13 @@ def test_float_input_and_output(tmp_path):
     path.write_bytes(data)
     result = Emulator(integer_graph(load(path))).emulate(inputs)
     np.testing.assert_allclose(result, run_reference(data, inputs), rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["MINIMUM", "MAXIMUM"])
+def test_bounds(tmp_path, op):
+    """As Keras clips: hard sigmoid and ReLU with a greatest value."""
+    case = Case()
+    x = case.x(1, 4, 4, 2)
+    bound = case.file.constant(np.array(-20, dtype=np.int8), 0.05, 3)
+    y = case.apply(op, [bound, x], (1, 4, 4, 2))
+    check(tmp_path, case, x, y)

@@ -122,6 +122,7 @@ class Small:
         ("CUSTOM TFLite_Detection_PostProcess", "custom operator 'TFLite_Detection_PostProcess'"),
         ("UNIDIRECTIONAL_SEQUENCE_LSTM", "recurrent operator .* feed-forward"),
         ("WHILE", "control flow"),
+        ("REDUCE_PROD", "computes a shape that is not fixed; convert with a batch size of one"),
         ("RESIZE_BILINEAR", "operator RESIZE_BILINEAR is not supported; docs/operators.md"),
     ],
 )
