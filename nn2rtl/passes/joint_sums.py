@@ -19,6 +19,7 @@ from nn2rtl.passes.joint_scaling import JointScaling, find_joint_scaling, signed
 
 MAX_OPERAND_WIDTH = 10
 """Widest operand: all pairs are examined."""
+_FEW_DIGITS = 3  # two terms and a shift: there is nothing to gain
 _HALF_EVEN_WORTH = 1  # terms of the sum that the check for ties must save
 _SPLIT_WORTH = 2  # terms of the sum that a second piece must save
 
@@ -82,13 +83,15 @@ def joint_sum(
     same = operands[0][0] == operands[1][0]
     if same or total.name in graph.outputs or max(k.width for k in kinds) > MAX_OPERAND_WIDTH:
         return None
+    digits += sum(signed_digits(weight) for weight in total.op.weights)
+    digits += sum(kind.width for kind, (_, table) in zip(kinds, operands, strict=True) if table)
+    if digits <= _FEW_DIGITS:
+        return None
     a, b = (np.arange(kind.low, kind.high + 1, dtype=np.int64) for kind in kinds)
     first, second = (
         (x if table is None else table.table[x - table.low]) * weight
         for x, (_, table), weight in zip((a, b), operands, total.op.weights, strict=True)
     )
-    digits += sum(signed_digits(weight) for weight in total.op.weights)
-    digits += sum(kind.width for kind, (_, table) in zip(kinds, operands, strict=True) if table)
     low, high = op.low, op.low + int(op.values.shape[1])
     found = _cheapest((a, b, _levels(op, first[:, None] + second), low, high), splits)
     if found is None or found.digits >= digits:
