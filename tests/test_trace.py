@@ -269,3 +269,17 @@ def test_real_models(model, inputs, options):
     assert "unexplained" not in found and found.count("equal") > 4
     if "requantshift" in model:
         assert set(found) == {"not compared", "equal"} and found.count("equal") >= 20
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "digits_cnn", "tfc_1w1a", "tfc_2w2a", "rn06"])
+def test_every_layer_equals_qonnx(real_model, name, tmp_path):
+    """QONNX's own executor, layer by layer."""
+    pytest.importorskip("qonnx")
+    example = real_model(name)
+    np.save(tmp_path / "x.npy", example.inputs()[:3])
+    options = ["--input-type", example.input_type] if example.input_type else []
+    command = ("trace", example.path, "--inputs", tmp_path / "x.npy", "--no-simulate", "--json")
+    report = nn2rtl(*command, *options).json
+    assert report["reference"].startswith("qonnx")
+    assert report["first_unexplained"] is None
+    assert sum(layer["verdict"] == "equal" for layer in report["layers"]) >= 6

@@ -1,4 +1,4 @@
-"""Executors that a network is compared with: onnxruntime, LiteRT, a file of arrays, float64."""
+"""Executors that a network is compared with, a file of arrays, and float64."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nn2rtl.errors import InputError
 from nn2rtl.ir.model import Affine, ModelGraph
-from nn2rtl.trace import executor
+from nn2rtl.trace import executor, qonnx_executor
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -61,14 +61,16 @@ def executed(path: Path, net: ModelGraph, x: Floats) -> Run:
     """
     with path.open("rb") as file:
         is_tflite = file.read(8)[4:] == b"TFL3"
-    run, tool = (_litert, "LiteRT") if is_tflite else (_onnxruntime, "onnxruntime")
-    try:
-        return run(path, net, x)
-    except ImportError:
-        problem = f"{tool} is not installed"
-    except Exception as error:  # whatever an executor has against the file
-        text = str(error).strip().splitlines() or [type(error).__name__]
-        problem = f"{tool} cannot run the model ({text[0].split(' : ')[-1][:100]})"
+    executors = {"LiteRT": _litert} if is_tflite else {"onnxruntime": _onnxruntime, "qonnx": _qonnx}
+    problem = ""
+    for tool, run in executors.items():
+        try:
+            return run(path, net, x)
+        except ImportError:
+            problem = problem or f"{tool} is not installed"
+        except Exception as error:  # whatever an executor has against the file
+            text = str(error).strip().splitlines() or [type(error).__name__]
+            problem = f"{tool} cannot run the model ({text[0].split(' : ')[-1][:100]})"
     return Run("float64", dict(executor.run(net, x)), FLOAT64, f"{problem}: compared with float64")
 
 
@@ -92,6 +94,11 @@ def _onnxruntime(path: Path, net: ModelGraph, x: Floats) -> Run:
             rows[name].append(np.asarray(value))
     version = f"onnxruntime {onnxruntime.__version__}"
     return Run(version, _by_node(net, rows, len(x)), FLOAT32)
+
+
+def _qonnx(path: Path, net: ModelGraph, x: Floats) -> Run:
+    rows = qonnx_executor.executed(path, set(net.tensors), x)
+    return Run(qonnx_executor.version(), _by_node(net, rows, len(x)), FLOAT32)
 
 
 def _litert(path: Path, net: ModelGraph, x: Floats) -> Run:
