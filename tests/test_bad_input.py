@@ -297,4 +297,4 @@ def test_hostile_names_in_messages(refused):
     nodes, constants = layers()
     nodes[4] = helper.make_node("Cosh", ["sum"], ["relu"], name=hostile)
     text = refused(network(nodes, constants))
-    assert "operator Erf" in text and text.isprintable() and "\x1b" not in text
+    assert "operator Cosh" in text and text.isprintable() and "\x1b" not in text
