@@ -9,7 +9,7 @@ from nn2rtl.frontend.affine_quantization import MAX_BITS
 from nn2rtl.frontend.context import MAX_TENSOR, NodeContext
 from nn2rtl.frontend.order import needed_nodes
 from nn2rtl.frontend.refusals import refusal
-from nn2rtl.frontend.registry import find
+from nn2rtl.frontend.registry import Registration, find
 from nn2rtl.frontend.source import SourceInput, SourceModel, SourceNode
 from nn2rtl.frontend.values import Constant, Tensor, Value
 from nn2rtl.ir.graph import Graph, Node
@@ -67,8 +67,10 @@ def import_model(model: SourceModel) -> ModelGraph:
     entry = _used_input(model, nodes)
     given = _start(entry, graph)
     values[entry.name] = given
-    for node in nodes:
-        _import_node(node, model, graph, values)
+    # All at first: an unknown operator says more of a network than what leads to it.
+    registrations = [_registration(node) for node in nodes]
+    for node, registration in zip(nodes, registrations):
+        _import_node(node, registration, model, graph, values)
     result = values.get(model.outputs[0])
     if isinstance(result, Tensor) and result.name == given.name:
         raise ModelError(f"output {model.outputs[0]!r} is the input itself: nothing to compute")
@@ -174,12 +176,20 @@ def _sample_shape(entry: SourceInput) -> tuple[int, ...]:
     return fixed
 
 
-def _import_node(
-    node: SourceNode, model: SourceModel, graph: ModelGraph, values: dict[str, Value | None]
-) -> None:
-    registration = find(node.op, node.domain)
-    if registration is None:
+def _registration(node: SourceNode) -> Registration:
+    found = find(node.op, node.domain)
+    if found is None:
         raise refusal(node)
+    return found
+
+
+def _import_node(
+    node: SourceNode,
+    registration: Registration,
+    model: SourceModel,
+    graph: ModelGraph,
+    values: dict[str, Value | None],
+) -> None:
     inputs = tuple(_operand(name, node, model, values) for name in node.inputs)
     for operand in inputs:
         if isinstance(operand, Tensor) and operand.tail and not registration.behind_tail:

@@ -146,6 +146,12 @@ UNSUPPORTED = {
         "one has no batch dimension",
     ),
     "batch moved": ([n("Transpose", perm=[1, 0])], {}, FLAT, "moves the batch"),
+    "recurrent behind a moved batch": (  # how torch exports a GRU
+        [n("Transpose", "x", "t", perm=[1, 0, 2]), n("GRU", "t c c", hidden_size=2)],
+        {"c": [1.0]},
+        [1, 3, 4],
+        "recurrent operator GRU",
+    ),
     "batch squeezed": ([n("Squeeze", "x")], {}, FLAT, "removes the batch"),
     "dilated mean": (
         [n("AveragePool", kernel_shape=[2, 2], dilations=[2, 2], pads=[1, 1, 1, 1])],
