@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -31,44 +31,56 @@ class Credits(Component):
     ----------
     depth : int
         Number of credits after reset.
+    taken : int
+        Credits that are used at a time.
 
     Members
     -------
     take : In(1)
-        A credit is used in this cycle; only while ``available``.
+        ``taken`` credits are used in this cycle; only while ``available``.
     give : In(1)
         A credit comes back in this cycle, usable from the next cycle on.
     available : Out(1)
-        Whether there is a credit; it is the bit of a register.
+        Whether there are ``taken`` credits; it is the bit of a register.
 
     Attributes
     ----------
-    depth : int
-        Number of credits after reset.
+    depth, taken : int
+        See above.
 
     Raises
     ------
     TypeError
-        If ``depth`` is not an integer.
+        If ``depth`` or ``taken`` is not an integer.
     ValueError
-        If ``depth`` is less than 1.
+        If ``taken`` is less than 1, or ``depth`` less than that.
     """
 
     take: Signal
     give: Signal
     available: Signal
 
-    def __init__(self, depth: int) -> None:
-        check_positive("Credits", depth=depth)
+    def __init__(self, depth: int, taken: int = 1) -> None:
+        check_positive("Credits", depth=depth, taken=taken)
+        if depth < taken:
+            raise ValueError(f"Credits depth must be at least taken = {taken}, not {depth}")
         self.depth = depth
+        self.taken = taken
         super().__init__({"take": In(1), "give": In(1), "available": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # Minus the number of credits, so that the sign tells whether there are any.
-        debt = Signal(signed((self.depth - 1).bit_length() + 1), init=-self.depth)
-        with m.If(self.take ^ self.give):
-            m.d.sync += debt.eq(up_down(debt, self.take, self.give))
+        # Minus the credits beyond those that are used at a time, less 1: the sign tells whether
+        # there are enough.
+        spare = self.depth - self.taken
+        bits = max(spare, self.taken - 1).bit_length() + 1
+        debt = Signal(signed(bits), init=-spare - 1)
+        if self.taken == 1:
+            with m.If(self.take ^ self.give):
+                m.d.sync += debt.eq(up_down(debt, self.take, self.give))
+        else:
+            more = Mux(self.give, self.taken - 1, self.taken)
+            m.d.sync += debt.eq(debt + Mux(self.take, more, Mux(self.give, -1, 0)))
         m.d.comb += self.available.eq(debt[-1])
         return m
 

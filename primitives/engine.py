@@ -17,6 +17,7 @@ from nn2rtl.primitives.mac_array import MacArray
 from nn2rtl.primitives.pipe import shape_bounds
 from nn2rtl.primitives.ring import RingMemory
 from nn2rtl.primitives.rom import RomMemory, WeightRom
+from nn2rtl.primitives.serialize import Serializer
 
 __all__ = ["ConvEngine", "WindowReduceEngine"]
 
@@ -51,8 +52,10 @@ class _WindowEngine(wiring.Component):
         epilogue: Sequence[wiring.Component],
         depth: int,
         fifo_memory: FifoMemory,
+        group_words: int = 1,
     ) -> None:
         self.line_buffer = line_buffer
+        self.group_words = group_words
         self.pipes = [head, *epilogue]
         for k, after in enumerate(self.pipes[1:]):
             given = Shape.cast(_payload_shape(self.pipes[k], "o"))
@@ -62,7 +65,7 @@ class _WindowEngine(wiring.Component):
                     f"pipe {after!r} must take {given.width} bits, not {wanted.width} bits"
                 )
         out_shape = _payload_shape(self.pipes[-1], "o")
-        self.credits = Credits(depth)
+        self.credits = Credits(depth, group_words)
         self.fifo = Fifo(out_shape, depth, memory=fifo_memory)
         super().__init__({
             "i": In(stream.Signature(word_shape)),
@@ -71,7 +74,7 @@ class _WindowEngine(wiring.Component):
 
     @property
     def pipe_latency(self) -> int:
-        """Cycles from the step that ends a group to the write of its output into the FIFO."""
+        """Cycles from the step that ends a group to the write of its first output."""
         return self.line_buffer.latency + sum(int(pipe.latency) for pipe in self.pipes)
 
     @property
@@ -118,12 +121,15 @@ class ConvEngine(_WindowEngine):
     Of a grouped convolution either a part of one group at a time, which the geometry's blocks are
     then, or several whole groups, see `blocks`.
 
-    Timing, exactly: steps issue by the rule of :class:`LineBuffer`, with a credit while fewer than
-    `depth` outputs are in flight or in the FIFO; an output popped in cycle u gives its credit to
-    cycle u + 1. The output of a group whose last step issues in cycle t enters the FIFO in
-    ``t + pipe_latency`` and is visible from ``t + pipe_latency + fifo_latency`` on. So a layer
-    takes ``geometry.steps`` cycles an inference, unless it waits for input or is held up at its
-    output.
+    The sums of a group pass the epilogue `out_lanes` at a time, in ``group_words`` words: they take
+    turns in its arithmetic, and the array is already at the next group.
+
+    Timing, exactly: steps issue by the rule of :class:`LineBuffer`, with credit while `depth` has
+    room for ``group_words`` words more than are in flight or in the FIFO; a word popped in cycle u
+    gives its place to cycle u + 1. Word j of a group whose last step issues in cycle t enters the
+    FIFO in ``t + pipe_latency + j`` and is visible from ``t + pipe_latency + fifo_latency + j`` on.
+    So a layer takes ``geometry.steps`` cycles an inference, unless it waits for input or is held up
+    at its output.
 
     Parameters
     ----------
@@ -137,13 +143,17 @@ class ConvEngine(_WindowEngine):
         For each step of a window, ``geometry.window_steps`` in all: step order is block of the
         geometry, neuron fold, kernel row, kernel column, word.
     depth : int
-        Depth of the output FIFO.
+        Depth of the output FIFO, at least ``group_words``.
     capacity : int
         Words of the line buffer.
     pad_value : int
         Activation in padding.
     epilogue : sequence of Component
-        Valid-only pipes that the sums go through, the first takes ``ArrayLayout(acc_shape, pe)``.
+        Valid-only pipes that the sums go through, the first takes ``ArrayLayout(acc_shape,
+        out_lanes)``.
+    out_lanes : int or None
+        Outputs at a time, `pe` if None; divides `pe`. A group has at least ``pe / out_lanes``
+        steps.
     blocks : int
         Groups of channels computed side by side, see :class:`MacArray`.
     use_dsp : bool
@@ -157,19 +167,22 @@ class ConvEngine(_WindowEngine):
     ----------
     pipe_latency, fifo_latency : int
         See above, in cycles.
+    group_words : int
+        ``pe / out_lanes``.
 
     Members
     -------
     i : In(stream.Signature(ArrayLayout(act_shape, simd)))
         Image in raster order, channels last.
     o : Out(stream.Signature)
-        Outputs of the last pipe: ``geometry.outputs`` beats an inference, position by position,
-        blocks and neuron folds in order.
+        Outputs of the last pipe: ``geometry.outputs * group_words`` beats an inference, position by
+        position, blocks, neuron folds and lanes in order.
 
     Raises
     ------
     ValueError
-        Weights have the wrong number or do not fit, or a part refuses its parameters.
+        Weights have the wrong number or do not fit, `out_lanes` does not divide `pe` or a group is
+        too short for it, or a part refuses its parameters.
     """
 
     def __init__(
@@ -186,6 +199,7 @@ class ConvEngine(_WindowEngine):
         capacity: int,
         pad_value: int = 0,
         epilogue: Sequence[wiring.Component] = (),
+        out_lanes: int | None = None,
         blocks: int = 1,
         use_dsp: bool = False,
         memory_register: bool = False,
@@ -213,7 +227,18 @@ class ConvEngine(_WindowEngine):
             geometry, word_shape, capacity, pad_word,
             memory=line_memory, output_register=memory_register,
         )
-        super().__init__(line_buffer, word_shape, array, epilogue, depth, fifo_memory)
+        out_lanes = pe if out_lanes is None else out_lanes
+        if out_lanes < 1 or pe % out_lanes or pe // out_lanes > geometry.group_steps:
+            raise ValueError(
+                f"out_lanes must divide pe {pe}, into at most {geometry.group_steps} words of a "
+                f"group, not {out_lanes!r}"
+            )
+        group_words = pe // out_lanes
+        if group_words > 1:
+            epilogue = [Serializer(acc_shape, out_lanes, group_words), *epilogue]
+        super().__init__(
+            line_buffer, word_shape, array, epilogue, depth, fifo_memory, group_words
+        )
 
     def _connect_head(self, m: Module, head: wiring.Component) -> None:
         m.submodules.rom = rom = self.rom

@@ -14,7 +14,8 @@ FifoStorage = Literal["registers", "distributed", "block"]
 
 _LATENCY: dict[FifoStorage, int] = {"registers": 1, "distributed": 1, "block": 2}
 _MAX_REGISTERS = 2
-_MAX_DISTRIBUTED = 64  # a 7-series LUT holds 64 bits
+MAX_DISTRIBUTED = 64
+"""Most words of a FIFO in distributed RAM: a 7-series LUT holds 64 bits."""
 
 
 def fifo_memory(depth: int, memory: FifoMemory = "auto") -> FifoStorage:
@@ -38,7 +39,7 @@ def fifo_memory(depth: int, memory: FifoMemory = "auto") -> FifoStorage:
     if memory == "auto":
         if depth <= _MAX_REGISTERS:
             return "registers"
-        return "distributed" if depth <= _MAX_DISTRIBUTED else "block"
+        return "distributed" if depth <= MAX_DISTRIBUTED else "block"
     if not isinstance(memory, str) or memory not in _LATENCY:
         raise ValueError(
             f"Fifo memory must be 'auto', 'registers', 'distributed' or 'block', not {memory!r}"

@@ -15,6 +15,7 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir.types import IntType
 from nn2rtl.plan.softmax import softmax_component
 from nn2rtl.plan.stages import (
+    MIN_DEPTH,
     AnyStage,
     ApplyStage,
     ArgMaxStage,
@@ -47,14 +48,13 @@ from nn2rtl.primitives.width import Downsizer, Upsizer
 
 @dataclass(frozen=True)
 class StageLatency:
-    """Cycles from the step that issues an output to its place in the FIFO, and through that."""
+    """Cycles from the step that issues an output to its place in the FIFO, and through that.
+
+    Of several words that a step issues, the first one's.
+    """
 
     pipe: int
     fifo: int
-
-
-MIN_DEPTH = 2
-"""Least depth of an output FIFO."""
 
 
 def shape_of(kind: IntType) -> Shape:
@@ -187,6 +187,7 @@ def _conv(stage: ConvStage) -> wiring.Component:
         weights=words.reshape(-1, stage.pe, lanes).tolist(),
         blocks=stage.blocks,
         epilogue=_epilogue(stage),
+        out_lanes=stage.result.lanes,
         depth=stage.depth,
         capacity=stage.capacity,
         pad_value=stage.op.pad_value if any(stage.op.window.pads) else 0,
@@ -211,8 +212,9 @@ def _pool(stage: PoolStage) -> wiring.Component:
 def stage_latency(stage: AnyStage) -> StageLatency:
     """Latencies of a stage's component."""
     # Only the FIFO depends on the depth, of which many are tried.
+    depth = max(MIN_DEPTH, stage.group_words) if isinstance(stage, ConvStage) else MIN_DEPTH
     parts = ((part.name, getattr(stage, part.name)) for part in fields(stage))
-    key = tuple((name, MIN_DEPTH if name == "depth" else value) for name, value in parts)
+    key = tuple((name, depth if name == "depth" else value) for name, value in parts)
     kind: Any = type(stage)
     return StageLatency(_pipe_latency(kind, key), fifo_latency(stage.depth))
 

@@ -24,6 +24,7 @@ from nn2rtl.plan.cost_parts import Area
 from nn2rtl.plan.cost_sums import weighted_sum
 from nn2rtl.plan.gather import gather_area
 from nn2rtl.plan.product import product
+from nn2rtl.plan.serial import PIPE_CYCLES, covered_depth, output_area, output_lanes
 from nn2rtl.plan.softmax import softmax_area
 from nn2rtl.plan.stages import (
     EPILOGUES,
@@ -44,9 +45,6 @@ from nn2rtl.plan.stages import (
 from nn2rtl.plan.streams import Folding, Layer, window_folds
 from nn2rtl.primitives.geometry import WindowGeometry
 from nn2rtl.primitives.rom import rom_memory
-
-PIPE_CYCLES = 12
-"""Latency of an engine as the search assumes it, for the depth of its output FIFO."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,7 @@ def _conv(
     result: IntType,
     epilogue: Epilogue | None,
     folding: Folding,
+    out_lanes: int,
     depth: int,
 ) -> Area:
     pe, simd, use_dsp = folding.pe, folding.simd, folding.use_dsp
@@ -119,9 +118,9 @@ def _conv(
             (operand.width, operand.signed), (weights.type.width, weights.type.signed),
             accumulator.width, pe, simd, use_dsp, lanes,
         )
-        + pipes.epilogue(epilogue, accumulator, result.width, pe, op.weight.shape[0], use_dsp)
-        + parts.credits(depth)
-        + parts.fifo(depth, result.width * pe)
+        + output_area(
+            epilogue, accumulator, result, pe, out_lanes, op.weight.shape[0], use_dsp, depth
+        )
         + Area(1)
     )
 
@@ -175,12 +174,17 @@ def layer_cost(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> Resour
     accumulator, result = types[layer.node.name].type, types[layer.name].type
     pixel = _pixel(op, operand.shape[0], operand.shape[1])
     buffer = Buffer(pixel, *window_folds(op, operand.channels, folding))
-    depth = max(2, -(-PIPE_CYCLES // buffer.group_steps) + 1)
+    spacing = buffer.group_steps
     epilogue = _epilogue_of(layer)
     if isinstance(op, ig.Conv):
+        lanes = output_lanes(
+            epilogue, accumulator, result, folding.pe, op.weight.shape[0], folding.use_dsp, spacing
+        )
+        depth = covered_depth(PIPE_CYCLES, spacing, folding.pe // lanes)
         area = _conv(op, buffer, buffer.capacity, operand.type, accumulator, result, epilogue,
-                     folding, depth)
+                     folding, lanes, depth)
     else:
+        depth = covered_depth(PIPE_CYCLES, spacing)
         area = _pool(op, buffer, buffer.capacity, operand.type, accumulator, result, epilogue,
                      folding, operand.channels, depth)
     return area.resources()
@@ -203,10 +207,11 @@ def _stage_area(stage: AnyStage) -> Area:
     if isinstance(stage, ConvStage | PoolStage):
         g, operand = stage.geometry, stage.operand
         buffer = Buffer(_pixel(stage.op, g.height, g.width), g.words, g.outer, g.blocks)
-        folding = Folding(result.lanes, operand.lanes, stage.use_dsp)
         if isinstance(stage, ConvStage):
+            folding = Folding(stage.pe, stage.simd, stage.use_dsp)
             return _conv(stage.op, buffer, stage.capacity, operand.type, stage.accumulator,
-                         result.type, stage.epilogue, folding, stage.depth)
+                         result.type, stage.epilogue, folding, result.lanes, stage.depth)
+        folding = Folding(result.lanes, operand.lanes, stage.use_dsp)
         return _pool(stage.op, buffer, stage.capacity, operand.type, stage.accumulator,
                      result.type, stage.epilogue, folding, g.words * operand.lanes, stage.depth)
     if isinstance(stage, PairStage):

@@ -14,6 +14,7 @@ from math import ceil, exp
 from nn2rtl.boards.resources import Resources
 from nn2rtl.primitives.constants import MAX_LUT_WORDS
 from nn2rtl.primitives.fifo import fifo_memory
+from nn2rtl.primitives.serialize import SELECTED
 
 BLOCK_SHAPES = (
     *((1, 16384 >> k, bits) for k, bits in enumerate((1, 2, 4, 9, 18, 36))),
@@ -55,6 +56,11 @@ class Area:
     def resources(self) -> Resources:
         """In whole numbers."""
         return Resources(round(self.lut), round(self.ff), self.bram36, self.dsp, self.carry)
+
+
+def price(cost: Area | Resources) -> float:
+    """One figure to compare costs by: LUTs, and others weighed by their rarity."""
+    return cost.lut + 0.25 * cost.ff + 200 * cost.bram36 + 150 * cost.dsp
 
 
 def bits_for(count: int) -> int:
@@ -131,10 +137,26 @@ def fifo(depth: int, width: int) -> Area:
     return Area(lut, level + 2 * pointer + 1, carry=carry) + block_ram(depth, width)
 
 
-def credits(depth: int) -> Area:
-    """`Credits`: one counter."""
-    bits = bits_for(depth) + 1
+def credits(depth: int, taken: int = 1) -> Area:
+    """`Credits`: one counter; of several credits at a time, with a choice of summands."""
+    bits = max(depth - taken, taken - 1).bit_length() + 1
+    if taken > 1:
+        return Area(bits + 1, bits, carry=carries(bits))
     return Area(bits + (bits > 2), bits, carry=carries(bits))
+
+
+def serializer(width: int, ratio: int) -> Area:
+    """`Serializer` to words of `width` bits: those that are kept, and registered multiplexers."""
+    if ratio < 2:
+        return Area()
+    area = Area(ff=width * ratio + 1) + counter(ratio)
+    words, index = ratio, bits_for(ratio)
+    while words > 1:
+        # A last word without others is only registered.
+        selected, words = words // SELECTED + (words % SELECTED > 1), -(-words // SELECTED)
+        index = max(0, index - bits_for(SELECTED))
+        area = area + Area(width * selected, width * words + 1 + index)
+    return area
 
 
 def counter(count: int) -> Area:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from nn2rtl.plan.components import stage_latency
 from nn2rtl.plan.schedule import DeadlockError
+from nn2rtl.plan.serial import covered_depth
 from nn2rtl.plan.stages import (
+    MIN_DEPTH,
     AnyStage,
     ConcatStage,
     ConvStage,
@@ -147,8 +149,7 @@ def _longest(plan: Plan, fork: ForkStage) -> str:
 def _covered(stage: AnyStage) -> AnyStage:
     if isinstance(stage, ForkStage):
         return stage
-    latency = stage_latency(replace(stage, depth=2))
+    latency = stage_latency(replace(stage, depth=MIN_DEPTH))
     spacing = stage.geometry.group_steps if isinstance(stage, ConvStage | PoolStage) else 1
-    # Credits are back after pipe + FIFO + 1 cycles; one more place for a reader that hesitates.
-    depth = -(-(latency.pipe + latency.fifo + 1) // spacing) + 1
-    return replace(stage, depth=max(2, depth))
+    words = stage.group_words if isinstance(stage, ConvStage) else 1
+    return replace(stage, depth=covered_depth(latency.pipe + latency.fifo, spacing, words))

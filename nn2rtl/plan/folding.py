@@ -15,6 +15,7 @@ from nn2rtl.boards.resources import Resources
 from nn2rtl.errors import OptionsError
 from nn2rtl.ir import integer as ig
 from nn2rtl.options import LayerOptions
+from nn2rtl.plan.cost_parts import price
 from nn2rtl.plan.lanes import MAX_STREAM_BITS, divisors
 from nn2rtl.plan.stages import groups_at_once
 from nn2rtl.plan.streams import Folding, Layer, window_folds
@@ -249,8 +250,8 @@ class FoldingSearch:
 
 
 def area(cost: Resources) -> float:
-    """One figure to compare costs by: LUTs, and others weighed by their rarity."""
-    return cost.lut + 0.25 * cost.ff + 200 * cost.bram36 + 150 * cost.dsp
+    """One figure to compare costs by."""
+    return price(cost)
 
 
 def _pareto(candidates: list[Candidate]) -> list[Candidate]:

@@ -44,14 +44,18 @@ class Dependence:
         Equally long; `steps` without repetitions.
     source : str
         Name of the process waited for.
-    delay : int
+    delay : int64 array, or int for all
         Cycles.
     """
 
     steps: IntArray
     source: str
     source_steps: IntArray
-    delay: int
+    delay: IntArray | int
+
+    def delays(self, which: slice | IntArray) -> IntArray | int:
+        """Delay of some of them."""
+        return self.delay if isinstance(self.delay, int) else self.delay[which]
 
 
 @dataclass(eq=False)
@@ -77,7 +81,7 @@ def connect(
     consumer: Process,
     consumed: IntArray,
     *,
-    latency: int,
+    latency: IntArray | int,
     depth: int | None,
 ) -> None:
     """Join two processes by a FIFO with credits.
@@ -85,17 +89,21 @@ def connect(
     Parameters
     ----------
     produced, consumed : int64 arrays
-        Step of the producer that issues, of the consumer that takes, each token.
-    latency : int
-        Cycles from the issue to the cycle in which the token can be taken.
+        Step of the producer that issues, of the consumer that takes, each token. A step may issue
+        several tokens: if all of them have places.
+    latency : int64 array, or int for all
+        Cycles from the issue to the cycle in which each token can be taken.
     depth : int or None
         Places of the FIFO; a place is taken from the issue of a token until the cycle after it
         leaves. None: unlimited.
     """
     consumer.waits.append(Dependence(consumed, producer.name, produced, latency))
     if depth is not None and depth < len(produced):
+        # The last token of a step has its place last.
+        last = np.nonzero(np.append(produced[1:] != produced[:-1], np.True_))[0]
+        last = last[last >= depth]
         producer.waits.append(
-            Dependence(produced[depth:], consumer.name, consumed[: len(consumed) - depth], 1)
+            Dependence(produced[last], consumer.name, consumed[last - depth], 1)
         )
 
 
@@ -123,7 +131,10 @@ def solve(
     LateError
         If a step is later than its deadline.
     """
-    longest = max((wait.delay for process in processes for wait in process.waits), default=0)
+    longest = max(
+        (int(np.max(wait.delay, initial=0)) for process in processes for wait in process.waits),
+        default=0,
+    )
     span = max(WINDOW, 2 * longest)
     windows = [_Window(process, span) for process in processes]
     by_name = {window.process.name: window for window in windows}
@@ -173,7 +184,8 @@ def solve_late(
         for wait in process.waits:
             if not len(wait.steps):
                 continue
-            # Of several steps that wait for one, the earliest one bounds it.
+            # Of several steps that wait for one, the earliest one bounds it: their delays grow by
+            # a cycle each at most.
             order = np.lexsort((-wait.steps, -wait.source_steps))
             sources, steps = wait.source_steps[order], wait.steps[order]
             keep = np.append(sources[1:] != sources[:-1], np.True_)
@@ -183,7 +195,7 @@ def solve_late(
                     source.steps - 1 - sources[keep],
                     process.name,
                     process.steps - 1 - steps[keep],
-                    wait.delay,
+                    wait.delays(order[keep]),
                 )
             )
     every = np.arange(len(deadlines))
@@ -220,7 +232,8 @@ class _Window:
         self.span = span
         self.times: IntArray = np.zeros(process.steps + 1, dtype=np.int64)
         self.first = self.last = self.horizon = 0
-        self.cuts: list[tuple[Dependence, IntArray, IntArray]] = []
+        # Name of the process waited for, own steps, its steps, delay less own step.
+        self.cuts: list[tuple[str, IntArray, IntArray, IntArray]] = []
         self.deadline: IntArray | None = None
 
     @property
@@ -241,7 +254,8 @@ class _Window:
             low, high = np.searchsorted(wait.steps, (self.first, self.last))
             if high > low:
                 steps = wait.steps[low:high] - self.first
-                self.cuts.append((wait, steps, wait.source_steps[low:high]))
+                delays = wait.delays(slice(low, high)) - steps
+                self.cuts.append((wait.source, steps, wait.source_steps[low:high], delays))
 
     def relax(self, others: dict[str, _Window]) -> bool:
         """Move the steps to where the steps that they wait for allow; whether any moved."""
@@ -250,9 +264,9 @@ class _Window:
         now = self.times[self.first : self.last]
         ramp = np.arange(len(now), dtype=np.int64)
         earliest = now - ramp
-        for wait, steps, sources in self.cuts:
-            other = others[wait.source]
-            due = other.times[np.minimum(sources, other.last)] + (wait.delay - steps)
+        for source, steps, sources, delays in self.cuts:
+            other = others[source]
+            due = other.times[np.minimum(sources, other.last)] + delays
             earliest[steps] = np.maximum(earliest[steps], due)
         found = np.maximum.accumulate(earliest) + ramp
         # What is beyond the window is settled in a later one.

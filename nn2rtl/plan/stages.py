@@ -17,6 +17,8 @@ from nn2rtl.primitives.read_program import ReadProgram
 Epilogue: TypeAlias = ig.Requantize | ig.Thresholds | ig.Lookup
 EPILOGUES = (ig.Requantize, ig.Thresholds, ig.Lookup)
 
+MIN_DEPTH = 2
+"""Least depth of an output FIFO."""
 MAX_TABLE_WIDTH = 8
 """Widest operand of a step function that is looked up in LUTs."""
 
@@ -69,6 +71,8 @@ class Stage:
 class ConvStage(Stage):
     """Convolution or dense layer: line buffer and PE x SIMD multiply-accumulate array.
 
+    `result` may have fewer lanes than PE: then outputs take turns in the epilogue.
+
     Parameters
     ----------
     operand : StreamType
@@ -107,6 +111,11 @@ class ConvStage(Stage):
     def blocks(self) -> int:
         """Groups of channels computed side by side."""
         return groups_at_once(self.op, self.simd)
+
+    @property
+    def group_words(self) -> int:
+        """Words in which the outputs computed at once pass the epilogue, one after the other."""
+        return self.pe // self.result.lanes
 
 
 @dataclass(frozen=True, eq=False)

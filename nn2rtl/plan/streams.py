@@ -13,9 +13,11 @@ from nn2rtl.ir.types import IntTensor
 from nn2rtl.plan.concat import concat_chunks, concat_lanes
 from nn2rtl.plan.gather import copy_program, gather_capacity, gather_lanes, read_program
 from nn2rtl.plan.lanes import choose_lanes
+from nn2rtl.plan.serial import output_lanes
 from nn2rtl.plan.softmax import softmax_slots
 from nn2rtl.plan.stages import (
     EPILOGUES,
+    MIN_DEPTH,
     AnyStage,
     ApplyStage,
     ArgMaxStage,
@@ -253,7 +255,7 @@ class StreamBuilder:
             "source": node.source,
             "inputs": (stream,),
             "result": tensor_stream(self.graph.types[layer.name], folding.pe),
-            "depth": 2,
+            "depth": MIN_DEPTH,
             "operand": kind,
             "op": op,
             "geometry": geometry,
@@ -262,7 +264,16 @@ class StreamBuilder:
             "epilogue": layer.epilogue.op if layer.epilogue else None,
             "use_dsp": folding.use_dsp,
         }
-        return ConvStage(pe=folding.pe, **parts) if isinstance(op, ig.Conv) else PoolStage(**parts)
+        if not isinstance(op, ig.Conv):
+            return PoolStage(**parts)
+        result = parts["result"]
+        lanes = output_lanes(
+            parts["epilogue"], parts["accumulator"], result.type, folding.pe, op.weight.shape[0],
+            folding.use_dsp, geometry.group_steps, self._demand(layer.name),
+        )
+        parts["result"] = tensor_stream(self.graph.types[layer.name], lanes)
+        parts["depth"] = max(MIN_DEPTH, folding.pe // lanes)
+        return ConvStage(pe=folding.pe, **parts)
 
     def _pair(self, layer: Layer, op: ig.WeightedSum | ig.Product) -> PairStage:
         node = layer.node

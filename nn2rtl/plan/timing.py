@@ -96,7 +96,7 @@ class Schedule:
         self.processes: list[Process] = []
         self.edges: list[tuple[str, str, _Port, _Port]] = []
         # By (producer, consumer); the consumer is "" for a stream with one reader.
-        self.issues: dict[tuple[str, str], tuple[_Port, int, int | None]] = {}
+        self.issues: dict[tuple[str, str], tuple[_Port, IntArray | int, int | None]] = {}
         source = self._process(SOURCE, plan.input.result.beats)
         # The input port is wired to its reader: no FIFO, a beat is taken when it is offered.
         self.issues[plan.input.name, ""] = (_Port(source, np.arange(source.steps)), 0, None)
@@ -184,7 +184,12 @@ class Schedule:
             issue = self._softmax(stage)
         else:
             issue = self._plain(stage)
-        self.issues[stage.name, ""] = issue, latency.pipe + latency.fifo, stage.depth
+        total: IntArray | int = latency.pipe + latency.fifo
+        if isinstance(stage, ConvStage) and stage.group_words > 1:
+            # The words that a step issues leave one after the other.
+            issue.steps, count = np.repeat(issue.steps, stage.group_words), len(issue.steps)
+            total = total + np.tile(np.arange(stage.group_words), count)
+        self.issues[stage.name, ""] = issue, total, stage.depth
 
     def _buffer(
         self,

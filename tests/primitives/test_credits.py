@@ -55,22 +55,24 @@ def check_rule(queue_model):
     return check
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 7, 8, 9])
-def test_credits(depth):
-    dut, rng = Credits(depth), random.Random(depth)
+@pytest.mark.parametrize("taken", [1, 2, 3, 8])
+@pytest.mark.parametrize("spare", [0, 1, 2, 3, 6, 7, 8])
+def test_credits(taken, spare):
+    depth = taken + spare
+    dut, rng = Credits(depth, taken), random.Random(depth)
 
     async def bench(ctx):
         count = depth
         for cycle in range(200):
-            assert ctx.get(dut.available) == (count > 0)
+            assert ctx.get(dut.available) == (count >= taken)
             likely = 0.8 if cycle // 20 % 2 else 0.2
-            take = count > 0 and rng.random() < likely
+            take = count >= taken and rng.random() < likely
             give = count < depth and rng.random() > likely
             ctx.set(dut.take, take)
             ctx.set(dut.give, give)
-            assert ctx.get(dut.available) == (count > 0)
+            assert ctx.get(dut.available) == (count >= taken)
             await ctx.tick()
-            count += give - take
+            count += give - take * taken
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
@@ -139,6 +141,8 @@ def test_attributes():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="Credits depth must be at least 1, not 0"):
         Credits(0)
+    with pytest.raises(ValueError, match="at least taken = 3"):
+        Credits(2, 3)
     with pytest.raises(TypeError, match=r"depth must be an integer, not 1\.0"):
         CreditedPipe(Delay(1), 1.0)
     with pytest.raises(ValueError, match="inputs_per_output must be at least 1, not 0"):

@@ -10,6 +10,7 @@ from amaranth.lib.data import ArrayLayout
 from nn2rtl.primitives.engine import ConvEngine, WindowReduceEngine
 from nn2rtl.primitives.geometry import WindowGeometry
 from nn2rtl.primitives.reduce import LaneReduce
+from nn2rtl.primitives.requantize import Requantizer
 
 ACC = 20
 IMAGES = 2
@@ -36,8 +37,9 @@ class Conv:
     """A random layer with its exact result and, from streams of times, its exact schedule."""
 
     def __init__(self, g, *, depth, seed=0, pe=2, simd=2, blocks=1, pad_value=3, spare=1,
-                 **options):
+                 out_lanes=None, **options):
         rng = random.Random(seed)
+        self.out_lanes = out_lanes or pe
         self.g, self.depth, self.pe, self.simd, self.pad = g, depth, pe, simd, pad_value
         self.lanes, self.pes = simd // blocks, pe // blocks
         self.capacity = spare * power_of_two(g.minimum_capacity)
@@ -47,7 +49,12 @@ class Conv:
                       for _ in range(IMAGES * g.image_words)]
         self.dut = ConvEngine(g, unsigned(4), signed(4), signed(ACC), pe, simd, self.weights,
                               depth=depth, capacity=self.capacity, pad_value=pad_value,
-                              blocks=blocks, **options)
+                              blocks=blocks, out_lanes=out_lanes, **options)
+
+    def words_out(self):
+        """The sums as they leave, a few lanes at a time."""
+        return [row[k : k + self.out_lanes] for row in self.sums()
+                for k in range(0, self.pe, self.out_lanes)]
 
     def sums(self):
         """Convolution by its definition, not by the geometry's step order."""
@@ -85,17 +92,19 @@ def schedule(g, dut, capacity, depth, cycles):
     reads = [r if r is None else r + n * g.image_words for n in range(IMAGES) for r in g.reads()]
     lasts = [last for _, last in g.flags()] * IMAGES
     freed = [*g.freed(IMAGES + 1)]
+    words = getattr(dut, "group_words", 1)
     accepted, visible, popped = [], [], []
     step = in_flight = 0
     for t in range(cycles):
         ready = len(accepted) < min(total, freed[step // g.release_steps] + capacity)
         issue = step < len(reads) and (reads[step] is None or reads[step] < len(accepted)) and (
-            not lasts[step] or in_flight < depth)
+            not lasts[step] or in_flight + words <= depth)
         pop = len(popped) < len(visible) and visible[len(popped)] <= t
         if issue:
             if lasts[step]:
-                visible.append(t + dut.pipe_latency + dut.fifo_latency)
-                in_flight += 1
+                first = t + dut.pipe_latency + dut.fifo_latency
+                visible += range(first, first + words)
+                in_flight += words
             step += 1
         if pop:
             popped.append(t)
@@ -132,6 +141,49 @@ def test_exact_timing(stream_bench, pack, name, depth, memory_register):
     accepted, popped = schedule(g, conv.dut, conv.capacity, depth, run.cycles)
     assert run.time["i"] == accepted
     assert run.time["o"] == popped
+
+
+# (geometry, PE, lanes that leave): the words of a group are fewer than its steps, or as many.
+SERIAL = [("same", 2, 1), ("strided", 4, 1), ("dense", 6, 2), ("sparse", 6, 3), ("grouped", 12, 1)]
+
+
+@pytest.mark.parametrize(("name", "pe", "out_lanes"), SERIAL)
+@pytest.mark.parametrize(("idle", "backpressure", "spare"), [(0.4, 0, 7), (0, 0.6, 1)])
+def test_serial_sums(stream_bench, pack, unpack, name, pe, out_lanes, idle, backpressure, spare):
+    conv = Conv(GEOMETRIES[name], depth=pe // out_lanes + spare, pe=pe, out_lanes=out_lanes)
+    words = conv.words_out()
+    run = stream_bench(conv.dut, {"i": pack_words(pack, conv.words)}, {"o": len(words)},
+                       idle=idle, backpressure=backpressure, seed=spare)
+    assert [unpack(word, out_lanes, ACC, True) for word in run.data["o"]] == words
+
+
+@pytest.mark.parametrize(("name", "pe", "out_lanes"), SERIAL)
+@pytest.mark.parametrize(("spare", "memory_register"), [(0, False), (1, True), (70, False)])
+def test_serial_timing(stream_bench, pack, name, pe, out_lanes, spare, memory_register):
+    depth = pe // out_lanes + spare
+    conv = Conv(GEOMETRIES[name], depth=depth, pe=pe, out_lanes=out_lanes,
+                memory_register=memory_register)
+    run = stream_bench(conv.dut, {"i": pack_words(pack, conv.words)},
+                       {"o": len(conv.words_out())})
+    accepted, popped = schedule(conv.g, conv.dut, conv.capacity, depth, run.cycles)
+    assert run.time["i"] == accepted
+    assert run.time["o"] == popped
+
+
+def test_serial_requantizer(stream_bench, pack, unpack):
+    """Each channel keeps its constants, whichever lane it leaves in."""
+    g, channels = GEOMETRIES["grouped"], 16  # two blocks, two folds, PE
+    factors = [3 * c - 20 for c in range(channels)]
+    requantizer = Requantizer(signed(ACC), signed(8), 2, factors, range(channels), 4, -128, 127)
+    conv = Conv(g, depth=9, pe=4, out_lanes=2, epilogue=[requantizer])
+    sums = conv.sums()
+    run = stream_bench(conv.dut, {"i": pack_words(pack, conv.words)}, {"o": 2 * len(sums)},
+                       backpressure=0.2)
+    wanted = [
+        max(-128, min(127, (value * factors[c % channels] + c % channels) >> 4))
+        for c, value in enumerate(value for row in sums for value in row)
+    ]
+    assert [x for word in run.data["o"] for x in unpack(word, 2, 8, True)] == wanted
 
 
 @pytest.mark.parametrize(("pe", "simd", "blocks"), [(2, 2, 1), (4, 2, 2), (4, 4, 2), (3, 3, 3)])
@@ -177,9 +229,9 @@ def test_max_pool(stream_bench, pack, unpack, depth):
     assert (run.time["i"], run.time["o"]) == (accepted, popped)
 
 
-def engine(g=GEOMETRIES["one_step"], weights=(((1,),),), **options):
+def engine(g=GEOMETRIES["one_step"], weights=(((1,),),), pe=1, **options):
     settings = {"depth": 2, "capacity": 4, **options}
-    return ConvEngine(g, unsigned(4), signed(4), signed(12), 1, 1, weights, **settings)
+    return ConvEngine(g, unsigned(4), signed(4), signed(12), pe, 1, weights, **settings)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +242,10 @@ def engine(g=GEOMETRIES["one_step"], weights=(((1,),),), **options):
         ({"weights": [[[1, 2]]]}, "1 x 1 x 1"),
         ({"weights": [[[8]]]}, "fit"),
         ({"pad_value": 16}, "fit"),
+        ({"out_lanes": 2}, "out_lanes must divide"),
+        ({"weights": [[[1], [1]]], "pe": 2, "out_lanes": 1}, "at most 1 words"),
+        ({"g": GEOMETRIES["dense_one"], "weights": [[[1]] * 4] * 4, "pe": 4, "out_lanes": 1},
+         "depth must be at least"),
         ({"epilogue": [LaneReduce(signed(11), signed(11), 1, 1, "add")]}, "12 bits"),
     ],
 )
