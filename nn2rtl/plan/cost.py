@@ -18,7 +18,7 @@ from nn2rtl.ir.types import IntType
 from nn2rtl.plan import cost_parts as parts
 from nn2rtl.plan import cost_pipes as pipes
 from nn2rtl.plan.concat import concat_area
-from nn2rtl.plan.cost_buffer import Buffer, line_buffer
+from nn2rtl.plan.cost_buffer import Buffer, line_buffer, pixel_geometry
 from nn2rtl.plan.cost_mac import mac_array
 from nn2rtl.plan.cost_parts import Area
 from nn2rtl.plan.cost_sums import weighted_sum
@@ -43,7 +43,6 @@ from nn2rtl.plan.stages import (
     groups_at_once,
 )
 from nn2rtl.plan.streams import Folding, Layer, window_folds
-from nn2rtl.primitives.geometry import WindowGeometry
 from nn2rtl.primitives.rom import rom_memory
 
 
@@ -81,17 +80,6 @@ def _weights(op: ig.Conv) -> _Weights:
     planes = [plane for plane in planes if plane.min() != plane.max()]
     same = tuple(float(np.mean(a == b)) for a, b in pairwise(planes))
     return _Weights(kind, len(planes), same)
-
-
-@lru_cache(maxsize=4096)
-def _pixel(
-    op: ig.Conv | ig.MaxPool | ig.SumPool, height: int, width: int
-) -> WindowGeometry:
-    window = op.window
-    return WindowGeometry(
-        height=height, width=width, words=1, kernel=window.kernel, stride=window.stride,
-        pads=window.pads, dilation=window.dilation,
-    )
 
 
 def _conv(
@@ -172,7 +160,7 @@ def layer_cost(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> Resour
     types = graph.types
     operand = types[layer.node.inputs[0]]
     accumulator, result = types[layer.node.name].type, types[layer.name].type
-    pixel = _pixel(op, operand.shape[0], operand.shape[1])
+    pixel = pixel_geometry(op, operand.shape[0], operand.shape[1])
     buffer = Buffer(pixel, *window_folds(op, operand.channels, folding))
     spacing = buffer.group_steps
     epilogue = _epilogue_of(layer)
@@ -206,7 +194,7 @@ def _stage_area(stage: AnyStage) -> Area:
     result = stage.result
     if isinstance(stage, ConvStage | PoolStage):
         g, operand = stage.geometry, stage.operand
-        buffer = Buffer(_pixel(stage.op, g.height, g.width), g.words, g.outer, g.blocks)
+        buffer = Buffer(pixel_geometry(stage.op, g.height, g.width), g.words, g.outer, g.blocks)
         if isinstance(stage, ConvStage):
             folding = Folding(stage.pe, stage.simd, stage.use_dsp)
             return _conv(stage.op, buffer, stage.capacity, operand.type, stage.accumulator,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from nn2rtl.ir import integer as ig
 from nn2rtl.plan.cost_parts import Area, bits_for, block_ram, carries, lut_ram
 from nn2rtl.primitives.geometry import WindowGeometry
 from nn2rtl.primitives.ring import ring_memory
@@ -30,6 +31,31 @@ class Facts(NamedTuple):
         """
         odd = self.half_read % 2
         return (self.half_read + odd) // 2 * words - odd * (words // blocks)
+
+
+@lru_cache(maxsize=4096)
+def pixel_geometry(
+    op: ig.Conv | ig.MaxPool | ig.SumPool, height: int, width: int
+) -> WindowGeometry:
+    """Geometry of a layer with one word a pixel."""
+    window = op.window
+    return WindowGeometry(
+        height=height, width=width, words=1, kernel=window.kernel, stride=window.stride,
+        pads=window.pads, dilation=window.dilation,
+    )
+
+
+def row_jump(g: WindowGeometry) -> int:
+    """Pixels from the last window of a row to the first of the next."""
+    return g.stride[0] * g.width - (g.out_width - 1) * g.stride[1]
+
+
+def run_ahead(g: WindowGeometry) -> int:
+    """Pixels that the writer of a line buffer may be ahead of what its reader waits for.
+
+    A window's width. A 1x1 window may jump over whole rows, which then are there in time.
+    """
+    return row_jump(g) if g.kernel == (1, 1) else g.kernel[1]
 
 
 @lru_cache(maxsize=4096)
@@ -82,10 +108,31 @@ class Buffer:
         """Words, as the planner chooses them (`streams.line_buffer_capacity`)."""
         if self.frees_steps:
             return 2
-        kernel = self.pixel.kernel
-        ahead = self.words * (1 if kernel == (1, 1) else kernel[1])
         least = _facts(self.pixel).capacity * self.words
-        return 1 << (least + ahead - 1).bit_length()
+        return 1 << (least + self.words * run_ahead(self.pixel) - 1).bit_length()
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of an image at least: its steps, and its words, as far as they hold up steps.
+
+        A stride jumps over rows. Of what lies between the windows at the end of a row and at the
+        start of the next, only so much can be written ahead as there is room for.
+        """
+        g = self.pixel
+        steps = g.out_height * g.out_width * self.group_steps * self.blocks * self.outer
+        if self.frees_steps:
+            return max(steps, g.height * g.width * self.words)
+        jump = row_jump(g)
+        taps = [
+            (y * g.dilation[0] * g.width + x * g.dilation[1], y * g.kernel[1] + x)
+            for y in range(g.kernel[0])
+            for x in range(g.kernel[1])
+        ]
+        late = max(
+            (jump + pixel) * self.words - tap * (self.words // self.blocks) for pixel, tap in taps
+        )
+        steps += g.out_height * max(0, late + 1 - self.capacity)
+        return max(steps, g.height * g.width * self.words)
 
     def pointer_bits(self, capacity: int) -> int:
         """Bits of its pointers (`LineBuffer.pointer_bits`)."""

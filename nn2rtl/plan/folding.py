@@ -15,6 +15,7 @@ from nn2rtl.boards.resources import Resources
 from nn2rtl.errors import OptionsError
 from nn2rtl.ir import integer as ig
 from nn2rtl.options import LayerOptions
+from nn2rtl.plan.cost_buffer import Buffer, pixel_geometry
 from nn2rtl.plan.cost_parts import price
 from nn2rtl.plan.lanes import MAX_STREAM_BITS, divisors
 from nn2rtl.plan.stages import groups_at_once
@@ -41,13 +42,10 @@ Cost = Callable[[Layer, Folding], Resources]
 def layer_cycles(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> int:
     """Cycles an inference that a layer needs for its input, its steps and its output."""
     op, operand = layer.node.op, graph.types[layer.node.inputs[0]]
-    result = graph.types[layer.node.name]
-    positions = result.shape[0] * result.shape[1]
-    beats = operand.size // folding.simd
     if isinstance(op, ig.Conv | ig.MaxPool | ig.SumPool):
-        words, outer, _ = window_folds(op, operand.channels, folding)
-        return max(positions * op.window.taps * words * outer, beats)
-    return beats
+        pixel = pixel_geometry(op, operand.shape[0], operand.shape[1])
+        return Buffer(pixel, *window_folds(op, operand.channels, folding)).cycles
+    return operand.size // folding.simd
 
 
 def conv_pairs(op: ig.Conv) -> list[tuple[int, int]]:

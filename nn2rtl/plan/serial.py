@@ -40,7 +40,7 @@ def covered_depth(latency: int, spacing: int, words: int = 1) -> int:
         since += spacing
     # A reader may hesitate: places of one more group, though not if they make it a block RAM.
     least, wanted = places + 1, places + words
-    return wanted if fifo_memory(least) == fifo_memory(wanted) else max(least, MAX_DISTRIBUTED)
+    return wanted if fifo_memory(least) == fifo_memory(wanted) else MAX_DISTRIBUTED
 
 
 def output_area(

@@ -11,6 +11,7 @@ from nn2rtl.ir import integer as ig
 from nn2rtl.ir.graph import Node
 from nn2rtl.ir.types import IntTensor
 from nn2rtl.plan.concat import concat_chunks, concat_lanes
+from nn2rtl.plan.cost_buffer import run_ahead
 from nn2rtl.plan.gather import copy_program, gather_capacity, gather_lanes, read_program
 from nn2rtl.plan.lanes import choose_lanes
 from nn2rtl.plan.serial import output_lanes
@@ -141,11 +142,10 @@ def layer_geometry(
 
 
 def line_buffer_capacity(g: WindowGeometry) -> int:
-    """Words of a line buffer that lets its writer run ahead of the reader by a window's width."""
+    """Words of a line buffer that lets its writer run ahead of the reader."""
     if g.release_steps == 1:
         return 2
-    ahead = g.words * (1 if g.kernel == (1, 1) else g.kernel[1])
-    return 1 << (g.minimum_capacity + ahead - 1).bit_length()
+    return 1 << (g.minimum_capacity + g.words * run_ahead(g) - 1).bit_length()
 
 
 class StreamBuilder:
