@@ -113,10 +113,11 @@ class Buffer:
 
     @property
     def cycles(self) -> int:
-        """Cycles of an image at least: its steps, and its words, as far as they hold up steps.
+        """Cycles of an image, as far as the search knows: its steps, and words that hold them up.
 
         A stride jumps over rows. Of what lies between the windows at the end of a row and at the
-        start of the next, only so much can be written ahead as there is room for.
+        start of the next, only so much can be written ahead as there is room for. (The schedule is
+        exact; padding, and pixels that a stride jumps over in a row, are left out here.)
         """
         g = self.pixel
         steps = g.out_height * g.out_width * self.group_steps * self.blocks * self.outer

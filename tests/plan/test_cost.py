@@ -25,6 +25,8 @@ from nn2rtl.plan.cost_mac import dot_product, dsp_slices, exact_dot_product, mac
 from nn2rtl.plan.cost_pipes import requantizer, thresholds
 from nn2rtl.plan.fifos import with_depths
 from nn2rtl.plan.folding import choices
+from nn2rtl.plan.schedule import Dependence, Process, solve
+from nn2rtl.plan.serial import output_area, output_lanes
 from nn2rtl.plan.stages import ConvStage, PoolStage
 from nn2rtl.plan.streams import (
     Folding,
@@ -33,6 +35,7 @@ from nn2rtl.plan.streams import (
     layers,
     line_buffer_capacity,
 )
+from nn2rtl.plan.timing import window_frees, window_reads
 from nn2rtl.primitives.geometry import WindowGeometry
 from nn2rtl.primitives.line_buffer import LineBuffer, merge_loops
 
@@ -168,6 +171,14 @@ GEOMETRIES = [
 ]
 
 
+# Strides with rows that are jumped over.
+JUMPS = [
+    WindowGeometry(height=16, width=16, words=4, kernel=(1, 1), stride=(2, 2), outer=3),
+    WindowGeometry(height=16, width=14, words=8, kernel=(3, 3), stride=(2, 2), pads=(0, 0, 1, 1)),
+    WindowGeometry(height=12, width=8, words=8, kernel=(2, 2), stride=(3, 3), outer=2),
+]
+
+
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_a_line_buffer_is_sized_as_the_primitive_is(geometry: WindowGeometry) -> None:
     buffer = Buffer(
@@ -181,6 +192,53 @@ def test_a_line_buffer_is_sized_as_the_primitive_is(geometry: WindowGeometry) ->
     assert buffer.pointer_bits(capacity) == real.pointer_bits
     position, outer, inner, _ = merge_loops(geometry)
     assert buffer.loops() == [extent for _, extent, _ in position + outer + inner]
+
+
+@pytest.mark.parametrize("geometry", [*GEOMETRIES, *JUMPS])
+def test_cycles_of_a_line_buffer(geometry: WindowGeometry) -> None:
+    buffer = Buffer(
+        replace(geometry, words=1, outer=1, blocks=1),
+        geometry.words, geometry.outer, geometry.blocks,
+    )
+    images = 4
+    write = Process("write", geometry.image_words * images)
+    read = Process("read", geometry.steps * images)
+    steps, words = window_reads(geometry, images)
+    read.waits.append(Dependence(steps, "write", words, 1))
+    words, steps = window_frees(geometry, buffer.capacity, images)
+    write.waits.append(Dependence(words, "read", steps, 1))
+    times = solve([write, read])["read"]
+    interval = int(times[-1] - times[-1 - geometry.steps])
+    assert buffer.cycles == pytest.approx(interval, rel=0.1, abs=16)
+
+
+@pytest.mark.parametrize("lanes", [32, 8, 4, 1])
+def test_outputs_that_take_turns_share_arithmetic(graph: ig.IntegerGraph, lanes: int) -> None:
+    accumulator, result = IntType(-(1 << 19), (1 << 19) - 1), IntType(-128, 127)
+    rng = np.random.default_rng(0)
+    op = ig.Requantize(
+        rng.integers(1 << 14, 1 << 15, 64), rng.integers(0, 1 << 20, 64), 24, -128, 127
+    )
+    area = output_area(op, accumulator, result, 32, lanes, 64, True, 40)
+    assert area.dsp == lanes * output_area(op, accumulator, result, 1, 1, 64, True, 40).dsp
+    kept = accumulator.width * 32 if lanes < 32 else 0
+    assert area.ff >= kept
+
+
+def test_as_many_outputs_take_turns_as_there_is_time() -> None:
+    accumulator, result = IntType(-(1 << 19), (1 << 19) - 1), IntType(-128, 127)
+    rng = np.random.default_rng(0)
+    op = ig.Requantize(
+        rng.integers(1 << 14, 1 << 15, 96), rng.integers(0, 1 << 20, 96), 24, -128, 127
+    )
+
+    def lanes(steps: int, wanted: int | None = None, pe: int = 24) -> int:
+        return output_lanes(op, accumulator, result, pe, 96, True, steps, wanted)
+
+    assert [lanes(steps) for steps in (1, 2, 7, 9, 23, 100)] == [24, 12, 4, 3, 2, 1]
+    # A reader of 8 lanes gets 3 lanes one by one: that is not fast enough for 24 in 9 cycles.
+    assert lanes(9, wanted=8) == 4
+    assert lanes(24, wanted=8) == 1
 
 
 def test_a_dot_product_in_proportion_is_close_to_the_exact_one() -> None:

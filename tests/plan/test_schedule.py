@@ -11,6 +11,7 @@ from nn2rtl.plan.schedule import (
     solve,
     solve_late,
 )
+from nn2rtl.plan.serial import covered_depth
 
 
 def chain(depth, latency, rate, tokens=20):
@@ -40,6 +41,55 @@ def test_a_slow_consumer_holds_the_producer():
     assert (np.diff(times["consumer"][take]) == 5).all()
     produced = times["producer"]
     assert (produced[2:] == times["consumer"][take][:-2] + 1).all()
+
+
+def burst(depth, latency, words, spacing, groups=30):
+    """A producer that issues `words` tokens at once every `spacing` cycles; they leave in turn."""
+    producer, consumer = Process("producer", groups * spacing), Process("consumer", groups * words)
+    ends = np.arange(groups) * spacing + spacing - 1
+    delays = latency + np.tile(np.arange(words), groups)
+    connect(
+        producer, np.repeat(ends, words), consumer, np.arange(groups * words), latency=delays,
+        depth=depth,
+    )
+    return [producer, consumer], ends
+
+
+def test_tokens_of_one_step_leave_one_after_the_other():
+    processes, ends = burst(None, 5, 3, 4)
+    times = solve(processes)
+    assert times["consumer"].tolist() == [end + 5 + j for end in ends for j in range(3)]
+    late = solve_late(processes, "consumer", times["consumer"] + 2)
+    assert (late["producer"][ends] == ends + 2).all()
+
+
+def test_a_step_waits_for_the_places_of_all_its_tokens():
+    processes, ends = burst(4, 5, 3, 4)
+    times = solve(processes)
+    # The first token of a group has a place left; the others wait for two of the group before.
+    taken = times["consumer"].reshape(-1, 3)
+    assert (times["producer"][ends][1:] == taken[:-1, 1] + 1).all()
+    with pytest.raises(DeadlockError):
+        solve(burst(2, 5, 3, 4)[0])
+
+
+@pytest.mark.parametrize(("words", "spacing"), [(1, 1), (1, 4), (3, 3), (3, 5), (8, 9), (8, 40)])
+@pytest.mark.parametrize("latency", [1, 7, 12])
+def test_covered_depth_never_holds_up_the_array(words, spacing, latency):
+    def held_up(depth):
+        processes, ends = burst(depth, latency, words, spacing)
+        return bool((solve(processes)["producer"][ends] != ends).any())
+
+    spare = words  # for a reader that hesitates
+    depth = covered_depth(latency, spacing, words) - spare
+    assert not held_up(depth)
+    assert depth == words or held_up(depth - 1)
+
+
+def test_covered_depth_spares_block_ram():
+    assert covered_depth(10, 100, 32) == 64
+    assert covered_depth(10, 40, 32) == 64
+    assert covered_depth(10, 100, 65) == 130
 
 
 def test_a_cycle_without_tokens_deadlocks():
