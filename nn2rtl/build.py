@@ -32,12 +32,13 @@ from nn2rtl.ir.types import IntArray
 from nn2rtl.report.data import Outcome, StageRecord, make_report
 from nn2rtl.report.html import html_report
 from nn2rtl.report.interface import interface_page
+from nn2rtl.sim.cells import CELLS, models_of
 from nn2rtl.simulation import Simulation
 
 TOOLCHAINS = {"auto": "auto", "open": "openxc7", "vivado": "vivado"}
 SAMPLES = 8
 """Inferences, of random inputs over the whole input range, that a build simulates."""
-_PERHAPS = {"netlist.v"}  # files that not every build writes
+_PERHAPS = {"netlist.v", *CELLS.values()}  # files that not every build writes
 HOPELESS = 1.3
 """A design predicted to need this many times what the board has is not synthesized."""
 
@@ -220,6 +221,8 @@ class _Run:
     def _verilog(self) -> None:
         self.tell("elaborating, writing Verilog")
         write_whole(self.folder / f"{TOP}.v", self.design.verilog)
+        for name, text in models_of(self.design.verilog).items():
+            write_whole(self.folder / name, text)
         for flow in self.design.board.flows:
             write_project(self.design.board, flow.name, self.design.clock_hz, self.folder)
 

@@ -30,6 +30,7 @@ from nn2rtl.passes.requantize import choose_requantizers
 from nn2rtl.passes.tail import with_softmax
 from nn2rtl.plan.planner import Planned, make_plan, retimed
 from nn2rtl.plan.timing import Timing
+from nn2rtl.primitives.technology import Technology
 from nn2rtl.quantities import dequantize_output, quantize_input, raw_output
 from nn2rtl.reference import Reference
 from nn2rtl.simulation import Simulation, Stalls, run_stream
@@ -204,12 +205,15 @@ class Design(Emulator):
 
     @cached_property
     def rtlil(self) -> str:
-        """The design as RTLIL."""
-        return to_rtlil(self.planned.plan)
+        """The design as RTLIL, with primitives of the board's part where it has any."""
+        of_7_series = self.board.part.startswith("xc7")
+        return to_rtlil(
+            self.planned.plan, Technology.XILINX7 if of_7_series else Technology.GENERIC
+        )
 
     @cached_property
     def verilog(self) -> str:
-        """The design as Verilog, top module `nn2rtl_core`."""
+        """The design as Verilog, top module `nn2rtl_core`; see `rtlil`."""
         folder = cache_root()
         try:
             folder.mkdir(parents=True, exist_ok=True)

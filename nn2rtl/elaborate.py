@@ -14,6 +14,7 @@ from nn2rtl.plan.components import component, shape_of
 from nn2rtl.plan.stages import ConcatStage, ForkStage, PairStage, Plan, StreamType
 from nn2rtl.primitives.fifo import Fifo
 from nn2rtl.primitives.fork import Fork
+from nn2rtl.primitives.technology import Technology
 
 TOP = "nn2rtl_core"
 
@@ -118,9 +119,9 @@ class Core(wiring.Component):
                 m.d.sync += count.eq(0)
 
 
-def to_rtlil(plan: Plan) -> str:
+def to_rtlil(plan: Plan, technology: Technology = Technology.GENERIC) -> str:
     """RTLIL of the planned network: module `nn2rtl_core`, with ports `clk` and `rst` besides."""
-    return str(rtlil.convert(Core(plan), name=TOP, emit_src=False))
+    return str(rtlil.convert(Core(plan), name=TOP, platform=technology, emit_src=False))
 
 
 def _layout(kind: StreamType) -> ArrayLayout:

@@ -207,8 +207,11 @@ class ConvEngine(_WindowEngine):
         rom_memory: RomMemory = "auto",
         fifo_memory: FifoMemory = "auto",
     ) -> None:
+        numbers = [w for step in weights for row in step for w in row]
+        span = min(numbers, default=0), max(numbers, default=0)
         array = MacArray(
-            act_shape, weight_shape, acc_shape, pe, simd, blocks=blocks, use_dsp=use_dsp
+            act_shape, weight_shape, acc_shape, pe, simd, blocks=blocks, use_dsp=use_dsp,
+            weight_range=span,
         )
         steps, lanes = geometry.window_steps, array.lanes
         sizes = {(len(step), len(row)) for step in weights for row in step}

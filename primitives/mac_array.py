@@ -1,5 +1,7 @@
 """Array of multiply-accumulate units: PE dot products of SIMD lanes a cycle."""
 
+from dataclasses import dataclass, replace
+
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
@@ -7,24 +9,57 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from nn2rtl.primitives.dot_product import DotProductPlan, Table, plan_dot_product
-from nn2rtl.primitives.pipe import shape_containing
+from nn2rtl.primitives.dsp48 import ALU_BITS, AccumulatingSlice, PackedCascade
+from nn2rtl.primitives.packing import Bounds, Packing, plan_packing
+from nn2rtl.primitives.pipe import named, register, shape_bounds, shape_containing
 
-__all__ = ["MacArray", "mac_latency"]
+__all__ = ["DspPlan", "MacArray", "lookup", "plan_dsp"]
 
 
-def mac_latency(
-    act_shape: ShapeLike, weight_shape: ShapeLike, simd: int, *, use_dsp: bool = False
-) -> int:
-    """Cycles from the last beat of a group to its sums.
+@dataclass(frozen=True)
+class DspPlan:
+    """How the dot products of an array are built of DSP slices.
 
-    In LUTs: the levels of the adder tree, ``ceil(log2(tables))`` of the plan, and the accumulator.
-    With DSPs: input and product registers, ``ceil(log2(simd))`` levels, the accumulator.
+    Attributes
+    ----------
+    packing : Packing or None
+        Products in a slice; None leaves products that are too wide for one to the synthesiser.
+    in_place : bool
+        The slice sums up over the beats itself: there is one product in it, and one lane.
+    levels : int
+        Registered levels of the adder tree behind the slices.
+    latency : int
+        Cycles from the last beat of a group to its sums.
     """
-    if use_dsp:
-        return 2 + int(ceil_log2(simd)) + 1
-    act, weight = Shape.cast(act_shape), Shape.cast(weight_shape)
-    plan = plan_dot_product((act.width, act.signed), (weight.width, weight.signed), simd)
-    return len(plan.levels) + 1
+
+    packing: Packing | None
+    in_place: bool
+    levels: int
+    latency: int
+
+
+def plan_dsp(act: Bounds, weight: Bounds, acc_width: int, sharing: int, lanes: int) -> DspPlan:
+    """Plan dot products in DSP slices.
+
+    Parameters
+    ----------
+    act, weight : (int, int)
+        Ranges of activations and weights, which contain 0.
+    acc_width : int
+        Bits of the sums.
+    sharing : int
+        Dot products that share activations.
+    lanes : int
+        Products in a dot product.
+    """
+    packing = plan_packing(act, weight, sharing)
+    if packing is None:
+        levels = int(ceil_log2(lanes))
+        return DspPlan(None, False, levels, 2 + levels + 1)
+    if packing.count == 1 and lanes == 1 and acc_width <= ALU_BITS:
+        return DspPlan(packing, True, 0, 3)
+    levels = int(ceil_log2(len(packing.chains(lanes))))
+    return DspPlan(packing, False, levels, 2 + packing.levels(lanes) + levels + 1)
 
 
 def lookup(inputs: Value, truth: int) -> Value:
@@ -65,17 +100,24 @@ class MacArray(wiring.Component):
     blocks : int
         Blocks (groups of channels); divides both.
     use_dsp : bool
-        Leave the products to the synthesiser, with registers such that it can use DSP blocks.
-        Otherwise build them of LUTs, whatever their width.
+        Build products of DSP slices. Otherwise build them of LUTs, whatever their width.
+    dsp_pes : int, optional
+        With `use_dsp`, how many PEs use slices, the first ones; all if not given.
+    weight_range : (int, int), optional
+        Least and greatest weight, 0 included, if it is less than what `weight_shape` holds. It may
+        make room for more products in a slice. The sums for other weights are not specified.
 
     Attributes
     ----------
     latency : int
-        Cycles from the ``last`` beat to the sums, see :func:`mac_latency`.
+        Cycles from the ``last`` beat to the sums: the levels of a LUT dot product's adder tree and
+        the accumulator, or `DspPlan.latency`; if there are both, the greater.
     lanes : int
         Products in each dot product.
     plan : DotProductPlan
         How a dot product is built of LUTs.
+    dsp : DspPlan
+        How dot products are built of DSP slices.
 
     Members
     -------
@@ -88,7 +130,8 @@ class MacArray(wiring.Component):
     Raises
     ------
     ValueError
-        `pe` or `simd` is below 1, `blocks` does not divide both, or a shape has no bits.
+        `pe` or `simd` is below 1, `blocks` does not divide both, a shape has no bits, `dsp_pes` is
+        more than `pe`, or `weight_range` does not fit.
     """
 
     i: stream.Interface
@@ -104,6 +147,8 @@ class MacArray(wiring.Component):
         *,
         blocks: int = 1,
         use_dsp: bool = False,
+        dsp_pes: int | None = None,
+        weight_range: Bounds | None = None,
     ) -> None:
         self.act = act = Shape.cast(act_shape)
         self.weight = weight = Shape.cast(weight_shape)
@@ -118,11 +163,25 @@ class MacArray(wiring.Component):
         self.simd = simd
         self.blocks = blocks
         self.lanes = simd // blocks
-        self.use_dsp = use_dsp
-        self.latency = mac_latency(act, weight, self.lanes, use_dsp=use_dsp)
+        self.dsp_pes = (pe if dsp_pes is None else dsp_pes) if use_dsp else 0
+        if not 0 <= self.dsp_pes <= pe:
+            raise ValueError(f"dsp_pes must be from 0 to {pe}, not {dsp_pes!r}")
+        holds = shape_bounds(weight)
+        low, high = weight_range or holds
+        if not holds[0] <= low <= high <= holds[1]:
+            raise ValueError(f"weights from {low} to {high} do not fit {weight!r}")
+        self.weight_range = min(low, 0), max(high, 0)
         self.plan: DotProductPlan = plan_dot_product(
             (act.width, act.signed), (weight.width, weight.signed), self.lanes
         )
+        self.dsp = plan_dsp(
+            shape_bounds(act), self.weight_range, self.acc.width,
+            max(1, min(self.dsp_pes, pe // blocks)), self.lanes,
+        )
+        latencies = [self.dsp.latency] if self.dsp_pes else []
+        if self.dsp_pes < pe:
+            latencies.append(len(self.plan.levels) + 1)
+        self.latency = max(latencies)
         layout = StructLayout({
             "data": ArrayLayout(act_shape, simd),
             "weights": ArrayLayout(ArrayLayout(weight_shape, self.lanes), pe),
@@ -136,58 +195,129 @@ class MacArray(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        valid: Value = self.i.valid
-        first: Value = self.i.payload.first
+        # What arrived with the beat of so many cycles ago.
+        valids: list[Value] = [self.i.valid]
+        firsts: list[Value] = [self.i.payload.first]
         last: Value = self.i.payload.last
         for stage in range(1, self.latency):
-            valid_r = Signal(name=f"valid_{stage}")
-            first_r = Signal(name=f"first_{stage}", reset_less=True)
-            last_r = Signal(name=f"last_{stage}", reset_less=True)
-            m.d.sync += [valid_r.eq(valid), first_r.eq(first), last_r.eq(last)]
-            valid, first, last = valid_r, first_r, last_r
-        m.d.sync += self.o.valid.eq(valid & last)
+            valid = Signal(name=f"valid_{stage}")
+            m.d.sync += valid.eq(valids[-1])
+            valids.append(valid)
+            firsts.append(register(m, firsts[-1], 1, f"first_{stage}"))
+            last = register(m, last, 1, f"last_{stage}")
+        m.d.sync += self.o.valid.eq(valids[-1] & last)
 
         # Narrow signals: each use of a slice of the wide payload would cost its whole width.
         data = [
-            self._named(m, self.i.payload.data[k], f"act_{k}") for k in range(self.simd)
+            named(m, self.i.payload.data[k], self.act, f"act_{k}") for k in range(self.simd)
         ]
-        if self.use_dsp:
-            data = [self._register(m, value, f"data_{k}") for k, value in enumerate(data)]
-        for p in range(self.pe):
-            weights = [
-                self._named(m, self.i.payload.weights[p][k], f"weight_{p}_{k}")
-                for k in range(self.lanes)
-            ]
-            begin = p * self.blocks // self.pe * self.lanes
-            own = data[begin : begin + self.lanes]
-            total = self._dsp(m, own, weights) if self.use_dsp else self._luts(m, own, weights)
+        totals: dict[int, Value] = {}
+        for pes in self._slices_of():
+            rows = [self._weights(m, p) for p in pes]
+            own = self._own(data, pes[0])
+            if self.dsp.in_place:
+                keep, valid = ~firsts[self.dsp.latency - 1], valids[self.dsp.latency - 1]
+                m.d.comb += self.o.payload[pes[0]].eq(
+                    self._in_place(m, own[0], rows[0][0], keep, valid, f"slice_{pes[0]}")
+                )
+            elif self.dsp.packing is None:
+                totals[pes[0]] = self._left_to_synthesis(m, own, rows[0])
+            else:
+                totals |= zip(pes, self._packed(m, own, rows, f"slice_{pes[0]}"), strict=True)
+        for p in range(self.dsp_pes, self.pe):
+            total = self._luts(m, self._own(data, p), self._weights(m, p))
+            wait = self.latency - 1 - len(self.plan.levels)
+            totals[p] = self._delayed(m, total, wait, f"total_{p}")
+
+        subtract = self.dsp.packing is not None and self.dsp.packing.negative
+        for p, total in totals.items():
             sums = Signal(self.acc, name=f"sums_{p}", reset_less=True)
-            with m.If(valid):
-                m.d.sync += sums.eq(Mux(first, 0, sums) + total)
+            before = Mux(firsts[-1], 0, sums)
+            with m.If(valids[-1]):
+                if subtract and p < self.dsp_pes:
+                    m.d.sync += sums.eq(before - total)
+                else:
+                    m.d.sync += sums.eq(before + total)
             m.d.comb += self.o.payload[p].eq(sums)
         return m
 
-    @staticmethod
-    def _named(m: Module, value: Value, name: str) -> Signal:
-        signal = Signal(Value.cast(value).shape(), name=name)
-        m.d.comb += signal.eq(value)
-        return signal
+    def _own(self, data: list[Signal], p: int) -> list[Signal]:
+        """Activations that a PE sees."""
+        begin = p * self.blocks // self.pe * self.lanes
+        return data[begin : begin + self.lanes]
+
+    def _weights(self, m: Module, p: int) -> list[Signal]:
+        weights = self.i.payload.weights[p]
+        return [named(m, weights[k], self.weight, f"weight_{p}_{k}") for k in range(self.lanes)]
 
     @staticmethod
-    def _register(m: Module, value: Value, name: str) -> Signal:
-        register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
-        m.d.sync += register.eq(value)
-        return register
+    def _delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
+        for cycle in range(cycles):
+            value = register(m, value, value.shape(), f"{name}_{cycle}")
+        return value
 
-    def _dsp(self, m: Module, data: list[Signal], weights: list[Signal]) -> Value:
-        """Registered products, added in a registered binary tree."""
-        values: list[Value] = []
-        for k, weight in enumerate(weights):
-            held = self._register(m, weight, f"weight_{k}")
-            values.append(self._register(m, data[k] * held, f"product_{k}"))
+    def _slices_of(self) -> list[list[int]]:
+        """PEs that share slices."""
+        count = self.dsp.packing.count if self.dsp.packing else 1
+        each = self.pe // self.blocks
+        return [
+            list(range(p, min(p + count, block + each, self.dsp_pes)))
+            for block in range(0, self.pe, each)
+            for p in range(block, min(block + each, self.dsp_pes), count)
+        ]
+
+    def _in_place(
+        self, m: Module, act: Signal, weight: Signal, keep: Value, enable: Value, name: str
+    ) -> Value:
+        m.submodules[name] = part = AccumulatingSlice(self.weight, self.act, self.acc)
+        m.d.comb += [part.a.eq(weight), part.b.eq(act), part.keep.eq(keep), part.enable.eq(enable)]
+        return self._delayed(m, part.sum, self.latency - part.latency, f"{name}_sum")
+
+    def _packed(
+        self, m: Module, data: list[Signal], rows: list[list[Signal]], name: str
+    ) -> list[Value]:
+        """Sums of PEs that share slices: cascades, and a registered binary tree behind them."""
+        assert self.dsp.packing is not None
+        packing = replace(self.dsp.packing, count=len(rows))
+        spare = self.latency - self.dsp.latency
+        cascades = []
+        begin = 0
+        for k, length in enumerate(packing.chains(self.lanes)):
+            # Cascades that are shorter than others wait for them, and all for other PEs, if they
+            # can, in the slices' own registers.
+            behind = packing.levels(self.lanes) - packing.levels(length)
+            wait = min(behind + spare, 2 - packing.levels(length))
+            cascade = PackedCascade(
+                self.act, self.weight, packing, length, weight_range=self.weight_range, wait=wait
+            )
+            m.submodules[f"{name}_{k}"] = cascade
+            own = slice(begin, begin + length)
+            m.d.comb += [cascade.acts[j].eq(act) for j, act in enumerate(data[own])]
+            for i, row in enumerate(rows):
+                m.d.comb += [cascade.weights[i][j].eq(w) for j, w in enumerate(row[own])]
+            late = behind + spare - wait
+            cascades.append([
+                self._delayed(m, cascade.sums[i], late, f"{name}_{k}_{i}") for i in range(len(rows))
+            ])
+            begin += length
+        return [self._tree(m, list(values)) for values in zip(*cascades, strict=True)]
+
+    def _left_to_synthesis(
+        self, m: Module, data: list[Signal], weights: list[Signal]
+    ) -> Value:
+        """Registered products of factors too wide for one slice."""
+        products: list[Value] = []
+        for k, (act, weight) in enumerate(zip(data, weights, strict=True)):
+            a = register(m, act, self.act, f"data_{k}")
+            b = register(m, weight, self.weight, f"held_{k}")
+            products.append(self._delayed(m, a * b, 1, f"product_{k}"))
+        total = self._tree(m, products)
+        return self._delayed(m, total, self.latency - self.dsp.latency, "total")
+
+    def _tree(self, m: Module, values: list[Value]) -> Value:
         while len(values) > 1:
             values = [
-                self._register(m, sum(values[k + 1 : k + 2], values[k]), f"sum_{k}")
+                self._delayed(m, sum(values[k + 1 : k + 2], values[k]), 1, f"sum_{k}")
                 for k in range(0, len(values), 2)
             ]
         return values[0]

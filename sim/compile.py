@@ -20,6 +20,7 @@ from pathlib import Path
 
 from nn2rtl import cache
 from nn2rtl.errors import SimulationError, ToolError
+from nn2rtl.sim.cells import models_of
 from nn2rtl.tools import GXX, VERILATOR, FoundTool
 
 TOP = "nn2rtl_core"
@@ -61,7 +62,7 @@ class Executable:
 
 
 def read_verilog(verilog: str | Path) -> str:
-    """The text of a Verilog file, or the text itself.
+    """The text of a Verilog file, or the text itself, with models of the FPGA's cells in it.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def read_verilog(verilog: str | Path) -> str:
             f"the Verilog defines no module {TOP}",
             remedy="give the Verilog text as str, or a file as pathlib.Path",
         )
-    return text
+    return "\n".join((text, *models_of(text).values()))
 
 
 def compile_simulator(text: str, *, trace: bool, threads: int) -> Executable:

@@ -65,10 +65,10 @@ SHAPES = [
 
 
 def check(act, weight, pe, simd, *, beats=None, idle=0.3, use_dsp=False, seed=0, acc_width=None,
-          blocks=1):
+          blocks=1, dsp_pes=None, weight_range=None):
     rng = random.Random(seed)
     alow, ahigh = shape_bounds(act)
-    wlow, whigh = shape_bounds(weight)
+    wlow, whigh = weight_range or shape_bounds(weight)
 
     def value(low, high):
         return rng.choice([low, high, rng.randint(low, high)])
@@ -97,8 +97,14 @@ def check(act, weight, pe, simd, *, beats=None, idle=0.3, use_dsp=False, seed=0,
     ]
     needed = max(v.bit_length() for sums in exact for v in sums) + 1
     acc = signed(acc_width or needed)
-    dut = MacArray(act, weight, acc, pe, simd, blocks=blocks, use_dsp=use_dsp)
-    assert dut.latency == MacArray(act, weight, acc, 1, lanes, use_dsp=use_dsp).latency
+    dut = MacArray(
+        act, weight, acc, pe, simd, blocks=blocks, use_dsp=use_dsp, dsp_pes=dsp_pes,
+        weight_range=weight_range,
+    )
+    if dsp_pes is None:
+        one = MacArray(act, weight, acc, pe // blocks, lanes, use_dsp=use_dsp,
+                       weight_range=weight_range)
+        assert dut.latency == one.latency
     wrap = 1 << acc.width
     for (sent, came, sums), wanted in zip(run(dut, groups, idle=idle, seed=seed), exact,
                                           strict=True):
@@ -123,6 +129,36 @@ def test_many_lanes():
 @pytest.mark.parametrize(("pe", "simd", "blocks"), [(4, 4, 4), (6, 3, 3), (2, 6, 2), (4, 8, 2)])
 def test_blocks(pe, simd, blocks, use_dsp):
     check(signed(5), signed(3), pe, simd, blocks=blocks, use_dsp=use_dsp)
+
+
+@pytest.mark.parametrize(
+    ("act", "weight", "weight_range"),
+    [
+        (signed(8), signed(8), (-127, 127)),
+        (signed(8), signed(8), None),  # the slices subtract
+        (unsigned(8), signed(8), (-127, 127)),
+        (unsigned(4), signed(4), None),  # three PEs in a slice
+        (unsigned(4), signed(2), None),
+        (unsigned(20), signed(24), None),  # too wide for a slice
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("pe", "simd", "dsp_pes"),
+    [(2, 1, None), (5, 4, None), (4, 7, None), (3, 2, 1), (4, 3, 3), (3, 1, 2), (2, 2, 0)],
+)
+def test_packed_products(act, weight, weight_range, pe, simd, dsp_pes):
+    check(act, weight, pe, simd, use_dsp=True, dsp_pes=dsp_pes, weight_range=weight_range)
+
+
+@pytest.mark.parametrize(("blocks", "dsp_pes"), [(3, None), (3, 2), (1, 4)])
+def test_depthwise_and_mixed(blocks, dsp_pes):
+    check(signed(8), signed(8), 6, 3, blocks=blocks, use_dsp=True, dsp_pes=dsp_pes)
+
+
+def test_a_slice_sums_up_in_place():
+    dut = check(signed(8), signed(8), 1, 1, use_dsp=True)
+    assert dut.dsp.in_place and dut.latency == 3
+    assert not MacArray(signed(8), signed(8), signed(49), 1, 1, use_dsp=True).dsp.in_place
 
 
 def test_single_beat_groups_every_cycle():
@@ -192,3 +228,13 @@ def test_lookup():
 def test_refusals(pe, simd, act, blocks):
     with pytest.raises(ValueError, match="must"):
         MacArray(Shape(act), signed(4), signed(12), pe, simd, blocks=blocks)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"dsp_pes": 3}, "dsp_pes must"), ({"dsp_pes": -1}, "dsp_pes must"),
+     ({"weight_range": (0, 8)}, "from 0 to 8 do not fit"), ({"weight_range": (2, 1)}, "2 to 1")],
+)
+def test_refused_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        MacArray(signed(4), signed(4), signed(12), 2, 1, use_dsp=True, **options)
