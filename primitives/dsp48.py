@@ -21,13 +21,12 @@ from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
-from nn2rtl.primitives.packing import LONG, SHORT, Bounds, Packing, product_bounds
+from nn2rtl.primitives.packing import ALU_BITS, LONG, SHORT, Bounds, Packing, product_bounds
 from nn2rtl.primitives.pipe import named, register, shape_bounds, shape_containing
 from nn2rtl.primitives.technology import Technology
 
-__all__ = ["ALU_BITS", "AccumulatingSlice", "PackedCascade"]
+__all__ = ["AccumulatingSlice", "PackedCascade"]
 
-ALU_BITS = 48
 MAX_INPUT_REGISTERS = 2
 
 _FROM_C, _FROM_CASCADE, _NOTHING = 0b011, 0b001, 0b000
@@ -51,7 +50,6 @@ def _slice(
     registers: int = 1,
     output_register: bool = True,
     opmode: Value,
-    subtract: bool = False,
     enable: Value | None = None,
     cascade: Value | None = None,
 ) -> tuple[Signal, Signal]:
@@ -77,7 +75,7 @@ def _slice(
         i_CLK=ClockSignal(), i_A=factor, i_B=other, i_D=before, i_C=Const(c, ALU_BITS),
         i_PCIN=Const(0, ALU_BITS) if cascade is None else cascade,
         i_OPMODE=opmode, i_INMODE=Const(0b00100 if pre_adder else 0, 5),
-        i_ALUMODE=Const(0b0011 if subtract else 0, 4),
+        i_ALUMODE=Const(0, 4),
         i_ACIN=Const(0, 30), i_BCIN=Const(0, SHORT), i_CARRYCASCIN=Const(0, 1),
         i_CARRYIN=Const(0, 1), i_CARRYINSEL=Const(0, 3), i_MULTSIGNIN=Const(0, 1),
         i_CEP=Const(1, 1) if enable is None else enable,
@@ -131,7 +129,7 @@ class PackedCascade(wiring.Component):
     weights : In(ArrayLayout(ArrayLayout(weight_shape, length), packing.count))
         Weights of each vector.
     sums : Out(ArrayLayout(shape, packing.count))
-        Sum of each vector's products; of ``packing.negative``, its negative.
+        Sum of each vector's products; of all but the last, less ``packing.less``.
 
     Raises
     ------
@@ -161,9 +159,7 @@ class PackedCascade(wiring.Component):
         self.weight_range = weight_range or shape_bounds(weight_shape)
         bounds = product_bounds(shape_bounds(act_shape), self.weight_range)
         low, high = (length * bound for bound in bounds)
-        if packing.negative:
-            low, high = -high, -low
-        self.shape = shape_containing(low, high)
+        self.shape = shape_containing(low - packing.less, high)
         super().__init__({
             "acts": In(ArrayLayout(act_shape, length)),
             "weights": In(ArrayLayout(ArrayLayout(weight_shape, length), packing.count)),
@@ -185,11 +181,10 @@ class PackedCascade(wiring.Component):
                 act = _delayed(m, self.acts[k], wait, f"act_{i}_{k}")
                 weight = _delayed(m, self.weights[i][k], wait, f"weight_{i}_{k}")
                 products.append(_delayed(m, act * weight, 1, f"product_{i}_{k}"))
-            total: Value = Const(0, 1)
+            total: Value = Const(-self.packing.less if i < self.packing.count - 1 else 0, signed(2))
             for k in range(0, self.length, 2):
                 pair = sum(products[k + 1 : k + 2], products[k])
-                total = total - pair if self.packing.negative else total + pair
-                total = register(m, total, self.shape, f"sum_{i}_{k}")
+                total = register(m, total + pair, self.shape, f"sum_{i}_{k}")
             sums.append(total)
         return sums
 
@@ -212,14 +207,15 @@ class PackedCascade(wiring.Component):
                 registers=1 + self.wait + k // 2,
                 output_register=k % 2 == 1 or k == self.length - 1,
                 opmode=Const(source << 4 | _PRODUCT, 7),
-                subtract=packing.negative,
                 cascade=onwards,
             )
-        width = self.shape.width
-        sums = [result[distance * i :][:width] for i in range(packing.count)]
-        if width == distance:
-            sums[:-1] = [Cat(field[:-1], ~field[-1]) for field in sums[:-1]]
-        return sums
+        sums: list[Value] = []
+        for i in range(packing.count - 1):
+            field = result[distance * i :][: min(distance, self.shape.width)]
+            if len(field) == distance:
+                field = Cat(field[:-1], ~field[-1])
+            sums.append(field.as_signed() if self.shape.signed else field)
+        return [*sums, result[distance * (packing.count - 1) :][: self.shape.width]]
 
     def _fields(self, weights: list[Value]) -> Value:
         """Weights two fields apart, as one number; at most two of them."""
@@ -229,8 +225,12 @@ class PackedCascade(wiring.Component):
         pitch = 2 * self.packing.distance
         if not low.shape().signed:
             return low | high.shift_left(pitch)
-        sign = low[-1]
-        return Cat(low, sign.replicate(pitch - len(low)), high - sign).as_signed()
+        borrow = sign = low[-1]
+        less = []  # in LUTs: a carry chain would take more of them
+        for bit in [*high, high[-1]]:
+            less.append(bit ^ borrow)
+            borrow = borrow & ~bit
+        return Cat(low, sign.replicate(pitch - len(low)), *less).as_signed()
 
 
 class AccumulatingSlice(wiring.Component):

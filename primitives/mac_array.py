@@ -1,65 +1,18 @@
 """Array of multiply-accumulate units: PE dot products of SIMD lanes a cycle."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from nn2rtl.primitives.dot_product import DotProductPlan, Table, plan_dot_product
-from nn2rtl.primitives.dsp48 import ALU_BITS, AccumulatingSlice, PackedCascade
-from nn2rtl.primitives.packing import Bounds, Packing, plan_packing
+from nn2rtl.primitives.dsp48 import AccumulatingSlice, PackedCascade
+from nn2rtl.primitives.packing import Bounds, plan_dsp
 from nn2rtl.primitives.pipe import named, register, shape_bounds, shape_containing
 
-__all__ = ["DspPlan", "MacArray", "lookup", "plan_dsp"]
-
-
-@dataclass(frozen=True)
-class DspPlan:
-    """How the dot products of an array are built of DSP slices.
-
-    Attributes
-    ----------
-    packing : Packing or None
-        Products in a slice; None leaves products that are too wide for one to the synthesiser.
-    in_place : bool
-        The slice sums up over the beats itself: there is one product in it, and one lane.
-    levels : int
-        Registered levels of the adder tree behind the slices.
-    latency : int
-        Cycles from the last beat of a group to its sums.
-    """
-
-    packing: Packing | None
-    in_place: bool
-    levels: int
-    latency: int
-
-
-def plan_dsp(act: Bounds, weight: Bounds, acc_width: int, sharing: int, lanes: int) -> DspPlan:
-    """Plan dot products in DSP slices.
-
-    Parameters
-    ----------
-    act, weight : (int, int)
-        Ranges of activations and weights, which contain 0.
-    acc_width : int
-        Bits of the sums.
-    sharing : int
-        Dot products that share activations.
-    lanes : int
-        Products in a dot product.
-    """
-    packing = plan_packing(act, weight, sharing)
-    if packing is None:
-        levels = int(ceil_log2(lanes))
-        return DspPlan(None, False, levels, 2 + levels + 1)
-    if packing.count == 1 and lanes == 1 and acc_width <= ALU_BITS:
-        return DspPlan(packing, True, 0, 3)
-    levels = int(ceil_log2(len(packing.chains(lanes))))
-    return DspPlan(packing, False, levels, 2 + packing.levels(lanes) + levels + 1)
+__all__ = ["MacArray", "lookup"]
 
 
 def lookup(inputs: Value, truth: int) -> Value:
@@ -212,6 +165,7 @@ class MacArray(wiring.Component):
             named(m, self.i.payload.data[k], self.act, f"act_{k}") for k in range(self.simd)
         ]
         totals: dict[int, Value] = {}
+        less = dict.fromkeys(range(self.pe), 0)
         for pes in self._slices_of():
             rows = [self._weights(m, p) for p in pes]
             own = self._own(data, pes[0])
@@ -223,21 +177,18 @@ class MacArray(wiring.Component):
             elif self.dsp.packing is None:
                 totals[pes[0]] = self._left_to_synthesis(m, own, rows[0])
             else:
+                less |= dict.fromkeys(pes[:-1], self.dsp.packing.less)
                 totals |= zip(pes, self._packed(m, own, rows, f"slice_{pes[0]}"), strict=True)
         for p in range(self.dsp_pes, self.pe):
             total = self._luts(m, self._own(data, p), self._weights(m, p))
             wait = self.latency - 1 - len(self.plan.levels)
             totals[p] = self._delayed(m, total, wait, f"total_{p}")
 
-        subtract = self.dsp.packing is not None and self.dsp.packing.negative
         for p, total in totals.items():
             sums = Signal(self.acc, name=f"sums_{p}", reset_less=True)
             before = Mux(firsts[-1], 0, sums)
             with m.If(valids[-1]):
-                if subtract and p < self.dsp_pes:
-                    m.d.sync += sums.eq(before - total)
-                else:
-                    m.d.sync += sums.eq(before + total)
+                m.d.sync += sums.eq(self._sum(before, total, less[p]))
             m.d.comb += self.o.payload[p].eq(sums)
         return m
 
@@ -300,7 +251,11 @@ class MacArray(wiring.Component):
                 self._delayed(m, cascade.sums[i], late, f"{name}_{k}_{i}") for i in range(len(rows))
             ])
             begin += length
-        return [self._tree(m, list(values)) for values in zip(*cascades, strict=True)]
+        # Each sum of two takes one cascade into account, the accumulator the last.
+        return [
+            self._tree(m, list(values), packing.less if i < len(rows) - 1 else 0)
+            for i, values in enumerate(zip(*cascades, strict=True))
+        ]
 
     def _left_to_synthesis(
         self, m: Module, data: list[Signal], weights: list[Signal]
@@ -314,13 +269,26 @@ class MacArray(wiring.Component):
         total = self._tree(m, products)
         return self._delayed(m, total, self.latency - self.dsp.latency, "total")
 
-    def _tree(self, m: Module, values: list[Value]) -> Value:
+    def _tree(self, m: Module, values: list[Value], less: int = 0) -> Value:
+        """Registered sums; each of two values that are `less` than they should be is so itself."""
         while len(values) > 1:
-            values = [
-                self._delayed(m, sum(values[k + 1 : k + 2], values[k]), 1, f"sum_{k}")
-                for k in range(0, len(values), 2)
-            ]
+            last = values[-1:] if len(values) % 2 else []
+            pairs = zip(values[::2], values[1::2], strict=False)
+            sums = [self._sum(a, b, less) for a, b in pairs]
+            values = [self._delayed(m, v, 1, f"sum_{k}") for k, v in enumerate(sums + last)]
         return values[0]
+
+    @staticmethod
+    def _sum(a: Value, b: Value, more: int) -> Value:
+        """``a + b``, or one more by the carry input of the same adder."""
+        if not more:
+            return a + b
+        one = Const(1, 1)
+        pair = [
+            Cat(one, value).as_signed() if value.shape().signed else Cat(one, value)
+            for value in (a, b)
+        ]
+        return (pair[0] + pair[1]).shift_right(1)
 
     def _luts(self, m: Module, data: list[Signal], weights: list[Signal]) -> Value:
         """Tables and adder tree of the plan."""

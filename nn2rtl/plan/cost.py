@@ -104,7 +104,7 @@ def _conv(
         + parts.rom(words, weights.columns(words, pe * lanes), block)
         + mac_array(
             (operand.width, operand.signed), (weights.type.width, weights.type.signed),
-            accumulator.width, pe, simd, use_dsp, lanes,
+            accumulator.width, pe, simd, use_dsp, lanes, (weights.type.low, weights.type.high),
         )
         + output_area(
             epilogue, accumulator, result, pe, out_lanes, op.weight.shape[0], use_dsp, depth

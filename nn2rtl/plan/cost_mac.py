@@ -11,8 +11,9 @@ from math import ceil, log2
 
 import numpy as np
 
-from nn2rtl.plan.cost_parts import MIN_SRL, Area, bits_for, carries, delay_line, width_of
+from nn2rtl.plan.cost_parts import MIN_SRL, Area, carries, delay_line, width_of
 from nn2rtl.primitives.dot_product import TABLE_INPUTS, plan_dot_product
+from nn2rtl.primitives.packing import Bounds, Packing, plan_dsp, product_bounds
 
 EXACT_LANES = 32
 """Lanes up to which a dot product is laid out; beyond, its area grows in proportion."""
@@ -150,45 +151,91 @@ def mac_array(
     simd: int,
     use_dsp: bool,
     lanes: int | None = None,
+    weight_range: tuple[int, int] | None = None,
+    dsp_pes: int | None = None,
 ) -> Area:
     """`MacArray`: products, adder tree, accumulators, and the delay of the control bits.
 
-    `lanes` are those of a dot product, if blocks have less than all `simd`.
+    `lanes` are those of a dot product, if blocks have less than all `simd`. `weight_range` and
+    `dsp_pes` are those of `MacArray`.
     """
     lanes = simd if lanes is None else lanes
-    if use_dsp:
-        one, latency = _dsp_dot_product(act, weight, acc_bits, lanes)
-        shared = Area(ff=0 if dsp_slices(act, weight) else act[0] * simd)
-    else:
-        dot = dot_product(act, weight, lanes)
-        latency, shared = dot.levels + 1, Area()
-        one = dot.area + Area(acc_bits - dot.shift, acc_bits, carry=carries(acc_bits - dot.shift))
+    in_slices = (pe if dsp_pes is None else dsp_pes) if use_dsp else 0
+    area, latency = Area(), 0
+    dot = dot_product(act, weight, lanes)
+    if in_slices < pe:
+        latency = dot.levels + 1
+    if in_slices:
+        each = pe * lanes // simd  # PEs of a block
+        ranges = _bounds(*act), weight_range or _bounds(*weight)
+        plan = plan_dsp(*ranges, acc_bits, min(in_slices, each), lanes)
+        wait, latency = max(0, latency - plan.latency), max(latency, plan.latency)
+        if plan.packing is None:
+            area = _wide_dot_product(act, weight, acc_bits, lanes) * in_slices
+        elif plan.in_place:
+            area = Area(1) + Area(ff=acc_bits * wait, dsp=1) * in_slices
+        else:
+            for begin in range(0, in_slices, each):
+                sharing = min(each, in_slices - begin)
+                area = area + _packed_dot_products(
+                    *ranges, weight[1], acc_bits, plan.packing, sharing, lanes, wait
+                )
+    if in_slices < pe:
+        above = acc_bits - dot.shift
+        one = dot.area + Area(above, acc_bits, carry=carries(above))
         if dot.levels == 0:
             one = one + Area(sum(inputs > 1 for inputs in dot.table_inputs))
-    control = delay_line(2, latency - 1) + Area(1, latency)
-    return one * pe + shared + control
+        one = one + delay_line(dot.sum_bits, latency - dot.levels - 1)
+        area = area + one * (pe - in_slices)
+    return area + delay_line(2, latency - 1) + Area(1, latency)
 
 
-def _dsp_dot_product(
+def _bounds(width: int, signed: bool) -> Bounds:
+    return (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
+
+
+def _packed_dot_products(
+    act: Bounds, weight: Bounds, signed: bool, acc_bits: int, packing: Packing, pes: int,
+    lanes: int, wait: int,
+) -> Area:  # fmt: skip
+    """Dot products of PEs that share activations: slices, adder tree and accumulators.
+
+    A sum of two takes a LUT for each bit but its highest, which repeats the sign. `signed` is of
+    the weights; `wait` are cycles for which the sums have to wait for those of LUTs.
+    """
+    low, high = product_bounds(act, weight)
+    widths = [width_of(n * low - packing.less, n * high) for n in packing.chains(lanes)]
+    inverted = sum(width >= packing.distance for width in widths)
+    # Two cycles of waiting, those of longer cascades included, are in the slices' own registers.
+    one = delay_line(sum(widths), max(0, wait + packing.levels(lanes) - 2))
+    while len(widths) > 1:
+        pairs = [widths[k : k + 2] for k in range(0, len(widths), 2)]
+        widths = [max(pair) + len(pair) - 1 for pair in pairs]
+        one = one + Area(ff=sum(widths))
+        for width in widths[: len(pairs) - len(pairs[-1]) % 2]:
+            one = one + Area(width - 1, carry=carries(width))
+    one = one + Area(acc_bits, acc_bits, carry=carries(acc_bits))
+    area = one * pes
+    for begin in range(0, pes, packing.count):
+        count = min(packing.count, pes - begin)
+        area = area + Area(inverted * (count - 1), dsp=lanes)
+        if signed:  # weights borrow of those two fields above
+            bits = width_of(*weight) + 1
+            area = area + Area(bits * max(0, count - 2) * lanes)
+    return area
+
+
+def _wide_dot_product(
     act: tuple[int, bool], weight: tuple[int, bool], acc_bits: int, simd: int
-) -> tuple[Area, int]:
-    """Products in DSP slices, which also hold the registers and the first level of the tree."""
-    latency = 3 + bits_for(simd)
-    slices = dsp_slices(act, weight)
+) -> Area:
+    """Products too wide for one slice, which are left to Yosys; slices hold their registers."""
     bits = act[0] + weight[0]
-    if slices and simd == 1:
-        # The slice accumulates, too.
-        return Area(dsp=slices), latency
-    area = Area(dsp=slices * simd)
-    if not slices:
-        # Left to the synthesiser, a narrow product takes about 1.5 LUTs for each pair of bits.
-        area = Area(1.5 * act[0] * weight[0], weight[0] + bits) * simd
+    area = Area(dsp=dsp_slices(act, weight) * simd)
     nodes, level = simd, 0
     while nodes > 1:
         level += 1
         width, pairs = bits + level, nodes // 2
-        if level > 1 or not slices:
-            area = area + Area(width, width, carry=carries(width)) * pairs
-            area = area + Area(ff=(width - 1) * (nodes % 2))
+        area = area + Area(width, width, carry=carries(width)) * pairs
+        area = area + Area(ff=(width - 1) * (nodes % 2))
         nodes -= pairs
-    return area + Area(acc_bits, acc_bits, carry=carries(acc_bits)), latency
+    return area + Area(acc_bits, acc_bits, carry=carries(acc_bits))

@@ -27,7 +27,7 @@ LATEST = 5
 def cascade(act, weight, sharing, length, *, weight_range=None, wait=0, count=None):
     packing = plan_packing(shape_bounds(act), weight_range or shape_bounds(weight), sharing)
     if count is not None:
-        packing = Packing(count, packing.distance, packing.terms, packing.negative)
+        packing = Packing(count, packing.distance, packing.terms, packing.less)
     return PackedCascade(act, weight, packing, length, weight_range=weight_range, wait=wait)
 
 
@@ -143,10 +143,10 @@ def beat_and_results(cascades, rng, totals):
             acts = acts[:1] * part.length
             rows = [row[:1] * part.length for row in rows]
         fields += [(a, act.width) for a in acts] + [(w, weight.width) for row in rows for w in row]
-        sign = -1 if part.packing.negative else 1
-        for row in rows:
-            results.append((sign * sum(a * w for a, w in zip(acts, row, strict=True)),
-                            part.shape.width))
+        for i, row in enumerate(rows):
+            less = part.packing.less if i < part.packing.count - 1 else 0
+            total = sum(a * w for a, w in zip(acts, row, strict=True)) - less
+            results.append((total, part.shape.width))
     for k, (a_shape, b_shape, width) in enumerate(ACCUMULATORS):
         a, b = (draw(rng, shape_bounds(shape)) for shape in (a_shape, b_shape))
         keep = totals[k] is not None and rng.random() < 0.8

@@ -135,7 +135,7 @@ def test_blocks(pe, simd, blocks, use_dsp):
     ("act", "weight", "weight_range"),
     [
         (signed(8), signed(8), (-127, 127)),
-        (signed(8), signed(8), None),  # the slices subtract
+        (signed(8), signed(8), None),  # fields of one less
         (unsigned(8), signed(8), (-127, 127)),
         (unsigned(4), signed(4), None),  # three PEs in a slice
         (unsigned(4), signed(2), None),

@@ -12,18 +12,18 @@ NIBBLE, UNSIGNED_NIBBLE = (-8, 7), (0, 15)
 @pytest.mark.parametrize(
     ("act", "weight", "sharing", "packing"),
     [
-        (BYTE, NARROW, 2, Packing(2, 17, 4, False)),
-        (BYTE, NARROW, 7, Packing(2, 17, 4, False)),
-        (BYTE, BYTE, 2, Packing(2, 16, 2, True)),
-        (UNSIGNED, NARROW, 2, Packing(2, 17, 2, False)),
-        (UNSIGNED, BYTE, 2, Packing(2, 16, 1, False)),
-        (BYTE, BYTE, 1, Packing(1, 0, 4, False)),
-        (NIBBLE, NIBBLE, 3, Packing(3, 10, 4, False)),
-        (UNSIGNED_NIBBLE, NIBBLE, 4, Packing(2, 20, 4, False)),  # twice two
-        (UNSIGNED_NIBBLE, NIBBLE, 9, Packing(3, 10, 4, False)),
-        (UNSIGNED_NIBBLE, (-2, 1), 4, Packing(4, 7, 2, False)),
-        ((-32768, 32767), BYTE, 8, Packing(1, 0, 4, False)),
-        ((0, (1 << 18) - 1), BYTE, 8, Packing(1, 0, 4, False)),  # by the long port
+        (BYTE, NARROW, 2, Packing(2, 17, 4, 0)),
+        (BYTE, NARROW, 7, Packing(2, 17, 4, 0)),
+        (BYTE, BYTE, 2, Packing(2, 16, 2, 1)),
+        (UNSIGNED, NARROW, 2, Packing(2, 17, 2, 0)),
+        (UNSIGNED, BYTE, 2, Packing(2, 16, 1, 0)),
+        (BYTE, BYTE, 1, Packing(1, 0, 4, 0)),
+        (NIBBLE, NIBBLE, 3, Packing(3, 10, 4, 0)),
+        (UNSIGNED_NIBBLE, NIBBLE, 4, Packing(2, 20, 4, 0)),  # twice two
+        (UNSIGNED_NIBBLE, NIBBLE, 9, Packing(3, 10, 4, 0)),
+        (UNSIGNED_NIBBLE, (-2, 1), 4, Packing(4, 7, 2, 0)),
+        ((-32768, 32767), BYTE, 8, Packing(1, 0, 4, 0)),
+        ((0, (1 << 18) - 1), BYTE, 8, Packing(1, 0, 4, 0)),  # by the long port
         ((0, (1 << 18) - 1), (-(1 << 19), 1 << 19), 8, None),
     ],
 )
@@ -31,15 +31,14 @@ def test_plans(act, weight, sharing, packing):
     assert plan_packing(act, weight, sharing) == packing
 
 
-def decoded(packing, total, width):
+def decoded(packing, total):
     """What the hardware takes from a slice's result: the highest field is not biased."""
-    fields = []
-    for i in range(packing.count):
-        field = total >> packing.distance * i & (1 << width) - 1
-        if i < packing.count - 1 and width == packing.distance:
-            field ^= 1 << width - 1
-        fields.append(field - ((field >> width - 1) << width))
-    return fields
+    half, mask = 1 << packing.distance - 1, (1 << packing.distance) - 1
+    low = [
+        (total >> packing.distance * i & mask) - half + packing.less
+        for i in range(packing.count - 1)
+    ]
+    return [*low, total >> packing.distance * (packing.count - 1)]
 
 
 def check(packing, acts, weights):
@@ -48,14 +47,12 @@ def check(packing, acts, weights):
     for act, row in zip(acts, weights, strict=True):
         word = sum(w << packing.distance * i for i, w in enumerate(row))
         assert np.min(word) >= -(1 << 24) and np.max(word) < 1 << 24
-        total = total + (-1 if packing.negative else 1) * word * act
+        total = total + word * act
     exact = [
         sum(act * row[i] for act, row in zip(acts, weights, strict=True))
         for i in range(packing.count)
     ]
-    width = packing.distance
-    for field, sums in zip(decoded(packing, total, width), exact, strict=True):
-        assert np.array_equal(-field if packing.negative else field, sums)
+    assert np.array_equal(decoded(packing, total), exact)
 
 
 @pytest.mark.parametrize("act", [BYTE, UNSIGNED])
@@ -93,6 +90,6 @@ def test_extremes_and_random_operands(abits, wbits, signed):
 
 
 def test_chains():
-    packing = Packing(2, 17, 4, False)
+    packing = Packing(2, 17, 4, 0)
     assert packing.chains(10) == [4, 4, 2]
     assert [packing.levels(lanes) for lanes in (1, 2, 3, 9)] == [1, 1, 2, 2]
