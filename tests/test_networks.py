@@ -57,6 +57,29 @@ def test_network(name):
     check_hardware(NETWORKS[name]().done())
 
 
+@pytest.mark.parametrize("signed", [True, False])
+def test_products_in_slices(signed, monkeypatch):
+    """Pairs of 8-bit weights in DSP48E1 cells, an odd output, grouped layers; and without them."""
+    def network():
+        net = Network((4, 5, 5), 6).quantize(8, signed=signed)
+        narrow = net.weight
+        monkeypatch.setattr(net, "weight", lambda shape: narrow(shape, bits=8))
+        net.conv(6, 3, pad=1).norm().quantize(8, signed=signed)
+        net.conv(6, 3, groups=6).norm().quantize(8, signed=signed)
+        return net.conv(5, 1).norm().quantize(6, signed=True)
+
+    layers = {
+        "conv": {"pe": 3, "simd": 4, "dsp": True},  # a pair and one
+        "conv_2": {"pe": 2, "dsp": True},
+        "conv_3": {"pe": 5, "simd": 6, "dsp": True},
+    }
+    design = network().done({"layers": layers})
+    assert design.verilog.count("DSP48E1 #(") == 2 * 4 + 2 + 3 * 6
+    check_hardware(design, samples=4)
+    without = network().done({"layers": layers, "dsp": False})
+    assert "DSP48E1" not in without.verilog and without.planned.total.dsp == 0
+
+
 def test_a_smaller_skip_fifo_slows_the_network_or_deadlocks_it():
     plan = residual().done().planned.plan
     (fork,) = (stage for stage in plan.stages if isinstance(stage, ForkStage))
