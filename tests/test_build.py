@@ -22,7 +22,7 @@ from nn2rtl import tools
 from nn2rtl.build import build, check_simulation, random_inputs
 from nn2rtl.errors import OptionsError, SimulationError, ToolError
 
-VERILOG_FILES = {"nn2rtl_core.v", "nn2rtl_core.xdc", "build.tcl", "build_openxc7.sh"}
+VERILOG_FILES = {"nn2rtl_core.v", "dsp48e1.v", "nn2rtl_core.xdc", "build.tcl", "build_openxc7.sh"}
 REPORT_FILES = {"report.json", "report.html", "interface.md"}
 
 
