@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import Network
 
 import nn2rtl
 from nn2rtl.boards.resources import Resources
@@ -299,6 +300,35 @@ def test_forms_of_the_requantizer() -> None:
 
 
 # -- whole designs against Yosys ------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "outputs", "kernel", "groups", "bits", "signed", "folding"),
+    [
+        ((16, 10, 10), 32, 3, 1, 8, True, {"pe": 8, "simd": 8}),
+        ((32, 6, 6), 64, 1, 1, 8, False, {"pe": 8, "simd": 16}),
+        ((32, 10, 10), 32, 3, 32, 8, True, {"pe": 8}),
+        ((8, 8, 8), 24, 3, 1, 4, True, {"pe": 12, "simd": 8}),
+    ],
+)
+def test_products_in_slices_within_15_percent_of_yosys(
+    shape: tuple[int, int, int], outputs: int, kernel: int, groups: int, bits: int, signed: bool,
+    folding: dict[str, int], tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    net = Network(shape, 5).quantize(bits, signed=signed)
+    narrow = net.weight
+    net.weight = lambda size: narrow(size, bits=bits)
+    net.conv(outputs, kernel, groups=groups, pad=kernel // 2).norm().quantize(bits, signed=signed)
+    layers = {"conv": {**folding, "dsp": True}}
+    design = net.done({"layers": layers, "interval_cycles": 200_000})
+    folder = tmp_path_factory.mktemp("cost")
+    source = folder / "design.il"
+    source.write_text(design.rtlil, encoding="utf-8")
+    actual = synthesize(source, TOP, design.board, folder).by_instance["n_conv"]
+    for name in Resources.names():
+        predicted = design.planned.costs["n_conv"][name]
+        assert predicted == pytest.approx(actual[name], rel=0.15, abs=1), name
 
 
 @pytest.mark.slow

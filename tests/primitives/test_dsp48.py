@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from nn2rtl import cache
-from nn2rtl.boards.yosys import rtlil_to_verilog
+from nn2rtl.boards.yosys import rtlil_to_verilog, run_yosys
 from nn2rtl.primitives.dsp48 import AccumulatingSlice, PackedCascade
 from nn2rtl.primitives.packing import Packing, plan_packing
 from nn2rtl.primitives.pipe import register, shape_bounds
@@ -202,6 +202,58 @@ def test_slices_and_operators_equal_integers(bench, model):
         seed=3,
     )  # fmt: skip
     assert np.array_equal(run.outputs, expected)
+
+
+class Ports(wiring.Component):
+    """A cascade with plain ports."""
+
+    def __init__(self, part):
+        self.part = part
+        operands = Cat(Value.cast(part.acts), Value.cast(part.weights))
+        super().__init__({"i": In(len(operands)), "o": Out(len(Value.cast(part.sums)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.part = part = self.part
+        operands = Cat(Value.cast(part.acts), Value.cast(part.weights))
+        m.d.comb += [operands.eq(self.i), self.o.eq(Value.cast(part.sums))]
+        return m
+
+
+@pytest.mark.parametrize(
+    ("act", "weight", "packing", "length"),
+    [
+        (signed(2), signed(2), Packing(2, 4, 2, 1), 2),
+        (unsigned(1), signed(2), Packing(2, 22, 4, 0), 3),
+        (unsigned(4), signed(4), Packing(3, 10, 4, 0), 1),
+    ],
+)
+def test_slices_equal_operators_formally(act, weight, packing, length, tmp_path):
+    """For all narrow operands, by SAT. Without feedback, latency + 1 cycles are all there is."""
+    part = PackedCascade(act, weight, packing, length)
+    (tmp_path / "cell.v").write_text(yosys_model())
+    script = []
+    for form in FORMS:
+        design = Ports(PackedCascade(act, weight, packing, length))
+        text = rtlil.convert(design, name=form.value, platform=form)
+        (tmp_path / f"{form.value}.il").write_text(text)
+        script += [
+            "read_verilog cell.v", f"read_rtlil {form.value}.il", f"hierarchy -top {form.value}",
+            "proc", "flatten", "opt -full", f"design -stash {form.value}",
+        ]  # fmt: skip
+    script += [f"design -copy-from {form.value} -as {form.value} {form.value}" for form in FORMS]
+    cycles = part.latency + 1
+    script += [
+        f"miter -equiv -flatten {' '.join(form.value for form in FORMS)} miter",
+        "hierarchy -top miter", "flatten", "opt -full",
+        f"sat -verify -seq {cycles} -prove-skip {cycles - 1} -prove trigger 0 -set-def-inputs "
+        "-timeout 100 miter",
+    ]  # fmt: skip
+    names = ("cell.v", *(f"{form.value}.il" for form in FORMS))
+    log = run_yosys(
+        "\n".join(script), tmp_path, expect=(), inputs={name: tmp_path / name for name in names}
+    )
+    assert "no model found: SUCCESS!" in log.text
 
 
 @pytest.mark.parametrize(("length", "wait"), [(0, 0), (5, 0), (3, 1), (1, 2), (1, -1)])
