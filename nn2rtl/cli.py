@@ -85,9 +85,12 @@ def _plan_options(command: Command) -> Command:
         click.option("--config", type=click.Path(), help="YAML file of options."),
         click.option("--board", help="Board to plan for (default arty_a7)."),
         click.option("--clock-mhz", type=click.FloatRange(1, 1000), help="Clock of the core."),
-        click.option(
-            "--interval-cycles", type=click.IntRange(1),
-            help="Take the smallest design that is at least as fast.",
+        *(
+            click.option(
+                f"--{name}-cycles", type=click.IntRange(1),
+                help=f"Take the smallest design with this {name}, or less.",
+            )
+            for name in ("latency", "interval")
         ),
         click.option("--no-dsp", is_flag=True, help="Do without DSP slices."),
     ):

@@ -110,6 +110,8 @@ class Options:
     softmax : str
         What becomes of a softmax at the end of the network: ``keep`` it, ``logits`` (its operand
         is the output), or ``argmax`` (the index of the largest element is, found in hardware).
+    latency_cycles : int, optional
+        Greatest acceptable latency of an inference: the smallest design that keeps to it.
     layers : mapping of str to LayerOptions
         Choices for single layers, by their names as `nn2rtl inspect` lists them.
     """
@@ -120,6 +122,7 @@ class Options:
     dsp: bool = True
     utilization: float = 0.7
     interval_cycles: int | None = None
+    latency_cycles: int | None = None
     softmax: str = "keep"
     layers: Mapping[str, LayerOptions] = field(default_factory=dict)
 
@@ -182,6 +185,7 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str, Any]] = {
     "dsp": (bool, "true or false", lambda v: True),
     "utilization": ((int, float), "a number above 0, at most 1", lambda v: 0 < v <= 1),
     "interval_cycles": (int, "a positive whole number", lambda v: v > 0),
+    "latency_cycles": (int, "a positive whole number", lambda v: v > 0),
     "softmax": (str, "keep, logits or argmax", lambda v: v in SOFTMAX_CHOICES),
     "layers": (Mapping, "a mapping of layer names to choices", lambda v: True),
     "pe": (int, "a positive whole number", lambda v: v > 0),

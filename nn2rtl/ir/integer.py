@@ -24,10 +24,8 @@ class Window:
 
     Parameters
     ----------
-    kernel, stride, dilation : (int, int)
-        Vertical, horizontal.
-    pads : (int, int, int, int)
-        Top, left, bottom, right.
+    kernel, stride, dilation, pads : tuple of int
+        Vertical, horizontal; pads: top, left, bottom, right.
     """
 
     kernel: tuple[int, int]

@@ -8,7 +8,7 @@ design fits the budget wins. Layers that could be slower than the slowest are gi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nn2rtl.boards.resources import Resources
@@ -23,8 +23,6 @@ from nn2rtl.plan.streams import Folding, Layer, window_folds
 
 MAX_PRODUCTS = 4096
 """Most products a layer may compute at once."""
-MIN_LUTS_PER_DSP = 20
-"""LUTs that a DSP slice must save to be worth one."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def _wanted_pairs(layer: Layer, op: ig.Conv, wanted: LayerOptions) -> list[tuple
 
 
 class FoldingSearch:
-    """All foldings of all layers, and the choice among them.
+    """All foldings of all layers that are worth choosing.
 
     Parameters
     ----------
@@ -171,80 +169,30 @@ class FoldingSearch:
         cost: Cost,
     ) -> None:
         self.layers = layers
-        self.candidates: dict[str, list[list[Candidate]]] = {}
+        self.candidates: dict[str, list[Candidate]] = {}
         for layer in layers:
             wanted = options.get(layer.node.name, LayerOptions())
             kinds = [False, True] if dsp else [False]
             if wanted.dsp is not None:
                 kinds = [wanted.dsp and dsp]
-            self.candidates[layer.node.name] = [
-                _pareto(
-                    [
-                        Candidate(f, layer_cycles(graph, layer, f), cost(layer, f))
-                        for f in choices(graph, layer, wanted, use_dsp)
-                    ]
-                )
-                for use_dsp in kinds
-            ]
+            self.candidates[layer.node.name] = _pareto(
+                [
+                    Candidate(f, layer_cycles(graph, layer, f), cost(layer, f))
+                    for use_dsp in kinds
+                    for f in choices(graph, layer, wanted, use_dsp)
+                ]
+            )
 
-    def targets(self) -> list[int]:
-        """All intervals that some layer can have, ascending."""
-        return sorted(
-            {c.cycles for kinds in self.candidates.values() for kind in kinds for c in kind}
-        )
+    def intervals(self) -> list[int]:
+        """All cycles that some layer can take, ascending."""
+        return sorted({c.cycles for options in self.candidates.values() for c in options})
 
-    def at(self, target: int, budget: Resources) -> dict[str, Candidate]:
-        """The cheapest folding of each layer that meets a target interval, or its fastest.
-
-        Layers go to DSP slices in the order of the LUTs that this saves for each slice, as long
-        as there are slices.
-        """
-        chosen: dict[str, Candidate] = {}
-        upgrades = []
-        for name, kinds in self.candidates.items():
-            options = [_cheapest(kind, target) for kind in kinds]
-            chosen[name] = options[0]
-            if len(options) > 1 and options[1].cost.dsp:
-                saved = options[0].cost.lut - options[1].cost.lut
-                upgrades.append((saved / options[1].cost.dsp, name, options[1]))
-        left = budget.dsp - sum(c.cost.dsp for c in chosen.values())
-        for gain, name, candidate in sorted(upgrades, key=lambda u: (-u[0], u[1])):
-            if gain >= MIN_LUTS_PER_DSP and candidate.cost.dsp <= left:
-                chosen[name] = candidate
-                left -= candidate.cost.dsp
-        return chosen
-
-    def search(
-        self, budget: Resources, fits: Callable[[dict[str, Candidate]], bool]
-    ) -> dict[str, Candidate]:
-        """The fastest choice that fits; if none does, the slowest.
-
-        Parameters
-        ----------
-        budget : Resources
-            For the choice of DSP slices.
-        fits : callable
-            Whether a choice fits.
-        """
-        targets = self.targets()
-        if not targets:
-            return {}
-        # One after the other: where DSP slices run out, a slower design may not fit though a
-        # faster one does.
-        target = next((t for t in targets if fits(self.at(t, budget))), targets[-1])
-        # Some layer may not reach the target. The others then need not be faster than that one,
-        # but at twice its rate they add little to the latency.
-        bottleneck = max(c.cycles for c in self.at(target, budget).values())
-        quick = self.at(bottleneck // 2, budget)
-        return quick if fits(quick) else self.at(bottleneck, budget)
-
-    def within(self, cycles: int, budget: Resources) -> Iterator[dict[str, Candidate]]:
-        """The cheapest choices whose layers all keep to an interval, the slowest first."""
-        targets = self.targets()
-        if not targets:  # nothing can be folded
-            yield {}
-        for target in reversed([t for t in targets if t <= cycles] or targets[:1]):
-            yield self.at(target, budget)
+    def within(self, cycles: int) -> dict[str, list[Candidate]]:
+        """The candidates that keep to an interval; of a layer that has none, the fastest."""
+        return {
+            name: [c for c in options if c.cycles <= cycles] or options[:1]
+            for name, options in self.candidates.items()
+        }
 
 
 def area(cost: Resources) -> float:
@@ -253,15 +201,16 @@ def area(cost: Resources) -> float:
 
 
 def _pareto(candidates: list[Candidate]) -> list[Candidate]:
-    """Candidates that no other beats in both cycles and cost, by ascending cycles."""
+    """Candidates that none beats in cycles and every resource, by ascending cycles."""
     best: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.cycles, area(c.cost))):
-        if not best or area(candidate.cost) < area(best[-1].cost):
+        cost = candidate.cost
+        if not any(
+            other.cost.lut <= cost.lut
+            and other.cost.ff <= cost.ff
+            and other.cost.bram36 <= cost.bram36
+            and other.cost.dsp <= cost.dsp
+            for other in best
+        ):
             best.append(candidate)
     return best
-
-
-def _cheapest(candidates: list[Candidate], target: int) -> Candidate:
-    """The cheapest that meets the target; the fastest if none does."""
-    fitting = [c for c in candidates if c.cycles <= target]
-    return fitting[-1] if fitting else candidates[0]

@@ -11,8 +11,10 @@ from nn2rtl.options import Options
 from nn2rtl.plan.cost import layer_cost, stage_cost
 from nn2rtl.plan.fifos import INFERENCES, with_depths
 from nn2rtl.plan.folding import Candidate, FoldingSearch, area
+from nn2rtl.plan.quick_latency import QuickLatency
+from nn2rtl.plan.search import Chosen, Room, fastest, used_by
 from nn2rtl.plan.stages import Plan
-from nn2rtl.plan.streams import StreamBuilder, layers
+from nn2rtl.plan.streams import Layer, StreamBuilder, layers
 from nn2rtl.plan.timing import Schedule, Timing
 
 BRAM_SHARE = 0.95
@@ -93,39 +95,109 @@ def make_plan(graph: ig.IntegerGraph, resources: Resources, options: Options) ->
         lambda layer, folding: layer_cost(graph, layer, folding),
     )
 
-    def fits(chosen: dict[str, Candidate]) -> bool:
-        quick = Resources.total(c.cost for c in chosen.values())
-        return quick.fits(budget) and _total(_build(graph, chosen)).fits(budget)
-
-    if options.interval_cycles is None:
-        return _planned(graph, search, search.search(budget, fits))
-    return _within(graph, search, budget, options.interval_cycles)
+    design = _Design(graph, every, search, budget)
+    if options.interval_cycles is None and options.latency_cycles is None:
+        return design.planned(design.chosen(search.candidates))
+    return _at_speed(design, options)
 
 
-def _within(
-    graph: ig.IntegerGraph, search: FoldingSearch, budget: Resources, cycles: int
-) -> Planned:
-    """The cheapest design whose exact interval is at most `cycles`.
+class _Design:
+    """What the choices of foldings have in common."""
 
-    The interval may be a little longer than that of the slowest layer, where streams stall.
+    def __init__(
+        self,
+        graph: ig.IntegerGraph,
+        every: list[Layer],
+        search: FoldingSearch,
+        budget: Resources,
+    ) -> None:
+        self.graph = graph
+        self.search = search
+        self.budget = budget
+        self.quick = QuickLatency(graph, every)
+        source = next(node.name for node in graph if isinstance(node.op, ig.Input))
+        self.size = graph.types[source].size
+        self.entry = next(layer.node.name for layer in every if source in layer.inputs)
+
+    def latency(self, chosen: Chosen) -> float:
+        """Estimated cycles of an inference."""
+        lanes = chosen[self.entry].folding.simd if self.entry in chosen else 1
+        cycles = {name: candidate.cycles for name, candidate in chosen.items()}
+        return self.quick(cycles, self.size // lanes)
+
+    def chosen(self, candidates: dict[str, list[Candidate]], target: float = 0.0) -> Chosen:
+        """The fastest choice whose whole design fits, or the first to meet a target."""
+        whole = Room.of(self.budget)
+        room = whole
+        for _ in range(MAX_TRIES):
+            chosen = fastest(candidates, room, self.latency, target)
+            total = self.total(chosen)
+            if total.fits(self.budget):
+                break
+            # Converters, forks and layers without a choice, with a little to spare.
+            used = used_by(chosen)
+            extra = {name: 1.02 * (total[name] - used[name]) for name in used}
+            room = whole.without(extra)
+        return chosen
+
+    def total(self, chosen: Chosen) -> Resources:
+        """Resources of the whole design."""
+        return _total(_build(self.graph, chosen))
+
+    def planned(self, chosen: Chosen) -> Planned:
+        """The design with everything known of it."""
+        return _planned(self.graph, self.search, chosen)
+
+
+def _at_speed(design: _Design, options: Options) -> Planned:
+    """The cheapest design whose exact interval and latency are at most as wished.
+
+    The estimate is a little off, and streams stall: tighter wishes are tried until the exact
+    timing keeps to the given ones.
     """
-    tried = []
-    for chosen in search.within(cycles, budget):
-        planned = _planned(graph, search, chosen)
-        if planned.timing.interval_cycles <= cycles:
+    interval, latency = options.interval_cycles, options.latency_cycles
+    within, goal = interval, latency
+    tried: list[Planned] = []
+    for _ in range(MAX_TRIES):
+        candidates = design.search.candidates
+        if within is not None:
+            candidates = design.search.within(within)
+        target = float("inf") if goal is None else goal
+        planned = design.planned(design.chosen(candidates, target))
+        timing = planned.timing
+        late = latency is not None and timing.latency_cycles > latency
+        slow = interval is not None and timing.interval_cycles > interval
+        if not late and not slow:
             return planned
-        tried.append(planned.timing.interval_cycles)
-        if len(tried) == MAX_TRIES:
-            break
-    raise OptionsError(
-        f"an interval of {cycles} cycles is out of reach",
-        remedy=f"allow {min(tried)} cycles",
+        tried.append(planned)
+        if late and goal is not None and latency is not None:
+            goal -= max(1, timing.latency_cycles - latency)
+        if slow and within is not None:
+            smaller = [cycles for cycles in design.search.intervals() if cycles < within]
+            if not smaller:
+                break
+            within = smaller[-1]
+    raise _out_of_reach(tried, interval, latency)
+
+
+def _out_of_reach(
+    tried: list[Planned], interval: int | None, latency: int | None
+) -> OptionsError:
+    parts = []
+    nearest = []
+    if interval is not None:
+        parts.append(f"an interval of {interval} cycles")
+        nearest.append(f"{min(p.timing.interval_cycles for p in tried)} cycles of interval")
+    if latency is not None:
+        parts.append(f"a latency of {latency} cycles")
+        nearest.append(f"{min(p.timing.latency_cycles for p in tried)} cycles of latency")
+    return OptionsError(
+        f"{' with '.join(parts)} is out of reach within the budget",
+        remedy=f"allow {' and '.join(nearest)}, or more of the part's resources",
     )
 
 
-def _planned(
-    graph: ig.IntegerGraph, search: FoldingSearch, chosen: dict[str, Candidate]
-) -> Planned:
+def _planned(graph: ig.IntegerGraph, search: FoldingSearch, chosen: Chosen) -> Planned:
     plan = with_depths(_build(graph, _joined(graph, search, chosen)))
     costs = {stage.name: stage_cost(stage) for stage in plan.stages}
     timing = Schedule(plan, INFERENCES).solve()
@@ -140,7 +212,7 @@ def _joined(
         name = layer.node.name
         if isinstance(layer.node.op, ig.Conv):
             continue
-        options = [c for c in search.candidates[name][0] if c.cycles <= chosen[name].cycles]
+        options = [c for c in search.candidates[name] if c.cycles <= chosen[name].cycles]
         chosen[name] = min(
             options, key=lambda c: area(_total(_build(graph, {**chosen, name: c})))
         )
