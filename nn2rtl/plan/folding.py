@@ -35,6 +35,7 @@ class Candidate:
 
 
 Cost = Callable[[Layer, Folding], Resources]
+Candidates = Mapping[str, list[Candidate]]
 
 
 def layer_cycles(graph: ig.IntegerGraph, layer: Layer, folding: Folding) -> int:
@@ -143,8 +144,14 @@ def _wanted_pairs(layer: Layer, op: ig.Conv, wanted: LayerOptions) -> list[tuple
     )
 
 
-class FoldingSearch:
-    """All foldings of all layers that are worth choosing.
+def foldings(
+    graph: ig.IntegerGraph,
+    layers: list[Layer],
+    options: Mapping[str, LayerOptions],
+    dsp: bool,
+    cost: Cost,
+) -> Candidates:
+    """All foldings of all layers that are worth choosing, by node name and ascending cycles.
 
     Parameters
     ----------
@@ -159,51 +166,39 @@ class FoldingSearch:
     cost : callable
         Resources of a folded layer.
     """
-
-    def __init__(
-        self,
-        graph: ig.IntegerGraph,
-        layers: list[Layer],
-        options: Mapping[str, LayerOptions],
-        dsp: bool,
-        cost: Cost,
-    ) -> None:
-        self.layers = layers
-        self.candidates: dict[str, list[Candidate]] = {}
-        for layer in layers:
-            wanted = options.get(layer.node.name, LayerOptions())
-            kinds = [False, True] if dsp else [False]
-            if wanted.dsp is not None:
-                kinds = [wanted.dsp and dsp]
-            self.candidates[layer.node.name] = _pareto(
-                [
-                    Candidate(f, layer_cycles(graph, layer, f), cost(layer, f))
-                    for use_dsp in kinds
-                    for f in choices(graph, layer, wanted, use_dsp)
-                ]
-            )
-
-    def intervals(self) -> list[int]:
-        """All cycles that some layer can take, ascending."""
-        return sorted({c.cycles for options in self.candidates.values() for c in options})
-
-    def within(self, cycles: int) -> dict[str, list[Candidate]]:
-        """The candidates that keep to an interval; of a layer that has none, the fastest."""
-        return {
-            name: [c for c in options if c.cycles <= cycles] or options[:1]
-            for name, options in self.candidates.items()
-        }
+    found: dict[str, list[Candidate]] = {}
+    for layer in layers:
+        wanted = options.get(layer.node.name, LayerOptions())
+        kinds = [False, True] if dsp else [False]
+        if wanted.dsp is not None:
+            kinds = [wanted.dsp and dsp]
+        found[layer.node.name] = _pareto(
+            [
+                Candidate(f, layer_cycles(graph, layer, f), cost(layer, f))
+                for use_dsp in kinds
+                for f in choices(graph, layer, wanted, use_dsp)
+            ]
+        )
+    return found
 
 
-def area(cost: Resources) -> float:
-    """One figure to compare costs by."""
-    return price(cost)
+def intervals(candidates: Candidates) -> list[int]:
+    """All cycles that some layer can take, ascending."""
+    return sorted({c.cycles for options in candidates.values() for c in options})
+
+
+def within(candidates: Candidates, cycles: int) -> Candidates:
+    """The candidates that keep to an interval; of a layer that has none, the fastest."""
+    return {
+        name: [c for c in options if c.cycles <= cycles] or options[:1]
+        for name, options in candidates.items()
+    }
 
 
 def _pareto(candidates: list[Candidate]) -> list[Candidate]:
     """Candidates that none beats in cycles and every resource, by ascending cycles."""
     best: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.cycles, area(c.cost))):
+    for candidate in sorted(candidates, key=lambda c: (c.cycles, price(c.cost))):
         cost = candidate.cost
         if not any(
             other.cost.lut <= cost.lut

@@ -9,8 +9,9 @@ from nn2rtl.errors import OptionsError, UnsupportedError
 from nn2rtl.ir import integer as ig
 from nn2rtl.options import Options
 from nn2rtl.plan.cost import layer_cost, stage_cost
+from nn2rtl.plan.cost_parts import price
 from nn2rtl.plan.fifos import INFERENCES, with_depths
-from nn2rtl.plan.folding import Candidate, FoldingSearch, area
+from nn2rtl.plan.folding import Candidates, foldings, intervals, within
 from nn2rtl.plan.quick_latency import QuickLatency
 from nn2rtl.plan.search import Chosen, Room, fastest, used_by
 from nn2rtl.plan.stages import Plan
@@ -64,8 +65,8 @@ def make_plan(graph: ig.IntegerGraph, resources: Resources, options: Options) ->
     Raises
     ------
     OptionsError
-        If a choice for a layer does not fit it, or names no layer; if the interval that is asked
-        for cannot be reached.
+        If a choice for a layer does not fit it, or names no layer; if the interval or latency that
+        is asked for cannot be reached.
     UnsupportedError
         If there is nothing to compute.
     """
@@ -90,29 +91,28 @@ def make_plan(graph: ig.IntegerGraph, resources: Resources, options: Options) ->
         dsp=resources.dsp if options.dsp else 0,
         carry=resources.carry,
     )
-    search = FoldingSearch(
+    candidates = foldings(
         graph, foldable, options.layers, options.dsp,
         lambda layer, folding: layer_cost(graph, layer, folding),
     )
-
-    design = _Design(graph, every, search, budget)
+    design = _Design(graph, every, candidates, budget)
     if options.interval_cycles is None and options.latency_cycles is None:
-        return design.planned(design.chosen(search.candidates))
+        return design.planned(design.chosen(candidates))
     return _at_speed(design, options)
 
 
 class _Design:
-    """What the choices of foldings have in common."""
+    """The network and its budget, and what choices of foldings make of them."""
 
     def __init__(
         self,
         graph: ig.IntegerGraph,
         every: list[Layer],
-        search: FoldingSearch,
+        candidates: Candidates,
         budget: Resources,
     ) -> None:
         self.graph = graph
-        self.search = search
+        self.candidates = candidates
         self.budget = budget
         self.quick = QuickLatency(graph, every)
         source = next(node.name for node in graph if isinstance(node.op, ig.Input))
@@ -125,7 +125,7 @@ class _Design:
         cycles = {name: candidate.cycles for name, candidate in chosen.items()}
         return self.quick(cycles, self.size // lanes)
 
-    def chosen(self, candidates: dict[str, list[Candidate]], target: float = 0.0) -> Chosen:
+    def chosen(self, candidates: Candidates, target: float = 0.0) -> Chosen:
         """The fastest choice whose whole design fits, or the first to meet a target."""
         whole = Room.of(self.budget)
         room = whole
@@ -140,13 +140,30 @@ class _Design:
             room = whole.without(extra)
         return chosen
 
+    def plan(self, chosen: Chosen) -> Plan:
+        """Stages and streams of a choice, with FIFOs of provisional depths."""
+        return StreamBuilder(self.graph, {name: c.folding for name, c in chosen.items()}).build()
+
     def total(self, chosen: Chosen) -> Resources:
         """Resources of the whole design."""
-        return _total(_build(self.graph, chosen))
+        return Resources.total(stage_cost(stage) for stage in self.plan(chosen).stages)
 
     def planned(self, chosen: Chosen) -> Planned:
         """The design with everything known of it."""
-        return _planned(self.graph, self.search, chosen)
+        plan = with_depths(self.plan(self._joined(chosen)))
+        costs = {stage.name: stage_cost(stage) for stage in plan.stages}
+        timing = Schedule(plan, INFERENCES).solve()
+        return Planned(plan, timing, costs, Resources.total(costs.values()))
+
+    def _joined(self, chosen: Chosen) -> Chosen:
+        """Give poolings the lanes that cost least in all, width converters around them included."""
+        chosen = dict(chosen)
+        for name in chosen:
+            if isinstance(self.graph[name].op, ig.Conv):
+                continue
+            options = [c for c in self.candidates[name] if c.cycles <= chosen[name].cycles]
+            chosen[name] = min(options, key=lambda c: price(self.total({**chosen, name: c})))
+        return chosen
 
 
 def _at_speed(design: _Design, options: Options) -> Planned:
@@ -156,12 +173,12 @@ def _at_speed(design: _Design, options: Options) -> Planned:
     timing keeps to the given ones.
     """
     interval, latency = options.interval_cycles, options.latency_cycles
-    within, goal = interval, latency
+    slowest, goal = interval, latency
     tried: list[Planned] = []
     for _ in range(MAX_TRIES):
-        candidates = design.search.candidates
-        if within is not None:
-            candidates = design.search.within(within)
+        candidates = design.candidates
+        if slowest is not None:
+            candidates = within(candidates, slowest)
         target = float("inf") if goal is None else goal
         planned = design.planned(design.chosen(candidates, target))
         timing = planned.timing
@@ -172,11 +189,11 @@ def _at_speed(design: _Design, options: Options) -> Planned:
         tried.append(planned)
         if late and goal is not None and latency is not None:
             goal -= max(1, timing.latency_cycles - latency)
-        if slow and within is not None:
-            smaller = [cycles for cycles in design.search.intervals() if cycles < within]
+        if slow and slowest is not None:
+            smaller = [cycles for cycles in intervals(design.candidates) if cycles < slowest]
             if not smaller:
                 break
-            within = smaller[-1]
+            slowest = smaller[-1]
     raise _out_of_reach(tried, interval, latency)
 
 
@@ -195,36 +212,6 @@ def _out_of_reach(
         f"{' with '.join(parts)} is out of reach within the budget",
         remedy=f"allow {' and '.join(nearest)}, or more of the part's resources",
     )
-
-
-def _planned(graph: ig.IntegerGraph, search: FoldingSearch, chosen: Chosen) -> Planned:
-    plan = with_depths(_build(graph, _joined(graph, search, chosen)))
-    costs = {stage.name: stage_cost(stage) for stage in plan.stages}
-    timing = Schedule(plan, INFERENCES).solve()
-    return Planned(plan, timing, costs, Resources.total(costs.values()))
-
-
-def _joined(
-    graph: ig.IntegerGraph, search: FoldingSearch, chosen: dict[str, Candidate]
-) -> dict[str, Candidate]:
-    """Give poolings the lanes that cost least in all, width converters around them included."""
-    for layer in search.layers:
-        name = layer.node.name
-        if isinstance(layer.node.op, ig.Conv):
-            continue
-        options = [c for c in search.candidates[name] if c.cycles <= chosen[name].cycles]
-        chosen[name] = min(
-            options, key=lambda c: area(_total(_build(graph, {**chosen, name: c})))
-        )
-    return chosen
-
-
-def _build(graph: ig.IntegerGraph, chosen: dict[str, Candidate]) -> Plan:
-    return StreamBuilder(graph, {name: c.folding for name, c in chosen.items()}).build()
-
-
-def _total(plan: Plan) -> Resources:
-    return Resources.total(stage_cost(stage) for stage in plan.stages)
 
 
 def retimed(planned: Planned, inferences: int) -> Timing:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nn2rtl.boards.resources import Resources
-from nn2rtl.plan.folding import Candidate
+from nn2rtl.plan.folding import Candidate, Candidates, intervals, within
 
 Chosen = dict[str, Candidate]
 Latency = Callable[[Chosen], float]
@@ -60,33 +60,30 @@ def used_by(chosen: Chosen) -> dict[str, float]:
     return {name: sum(c.cost[name] for c in chosen.values()) for name in _NAMES}
 
 
-def cheapest(candidates: Mapping[str, list[Candidate]], room: Room) -> Chosen:
+def cheapest(candidates: Candidates, room: Room) -> Chosen:
     """The choice of least price that fits; if none is found, the one that exceeds the room least.
 
     Prices of resources that run short are raised until they no longer do.
     """
     prices = {name: 1.0 / max(room.amounts[name], 1.0) for name in _NAMES}
-    best: tuple[float, Chosen] | None = None
+    tried: list[tuple[float, Chosen]] = []
     for _ in range(_ROUNDS):
         chosen = {
             layer: min(options, key=lambda c: sum(prices[n] * c.cost[n] for n in _NAMES))
             for layer, options in candidates.items()
         }
         used = used_by(chosen)
-        excess = max(used[n] / max(room.amounts[n], 1.0) for n in _NAMES)
-        if best is None or excess < best[0]:
-            best = excess, chosen
+        tried.append((max(used[n] / max(room.amounts[n], 1.0) for n in _NAMES), chosen))
         short = [n for n in _NAMES if used[n] > room.amounts[n]]
         if not short:
             return chosen
         for name in short:
             prices[name] *= 1.5
-    assert best is not None
-    return best[1]
+    return min(tried, key=lambda entry: entry[0])[1]
 
 
 def fastest(
-    candidates: Mapping[str, list[Candidate]],
+    candidates: Candidates,
     room: Room,
     latency: Latency,
     target: float = 0.0,
@@ -114,20 +111,14 @@ def fastest(
     return min(enough, key=lambda chosen: _share(used_by(chosen), room))
 
 
-def _starts(
-    candidates: Mapping[str, list[Candidate]], room: Room, latency: Latency
-) -> list[Chosen]:
+def _starts(candidates: Candidates, room: Room, latency: Latency) -> list[Chosen]:
     """Choices to start from: the cheapest, and of those with balanced intervals the quickest.
 
     A single step from the cheapest one saves nothing where several layers are equally slow.
     """
     balanced: list[tuple[float, Chosen]] = []
-    for cycles in sorted({c.cycles for options in candidates.values() for c in options}):
-        within = {
-            layer: [c for c in options if c.cycles <= cycles] or options[:1]
-            for layer, options in candidates.items()
-        }
-        chosen = cheapest(within, room)
+    for cycles in intervals(candidates):
+        chosen = cheapest(within(candidates, cycles), room)
         if room.holds(used_by(chosen)):
             balanced.append((latency(chosen), chosen))
             if len(balanced) == _BALANCED:
@@ -138,7 +129,7 @@ def _starts(
 
 def _improved(
     chosen: Chosen,
-    candidates: Mapping[str, list[Candidate]],
+    candidates: Candidates,
     room: Room,
     latency: Latency,
     target: float,
