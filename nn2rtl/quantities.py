@@ -13,13 +13,14 @@ import numpy.typing as npt
 from nn2rtl.errors import InputError
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
-from nn2rtl.ir import model
-from nn2rtl.ir.float_functions import per_element, real_values
+from nn2rtl.ir.float_functions import real_values
+from nn2rtl.ir.float_quantizers import float_quantized
 from nn2rtl.ir.types import IntArray, IntTensor
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
+_MARGIN = 1e-6  # of a quantizer's step: nearer to a decision, rational arithmetic decides
 _CHUNK = 1 << 17  # elements quantized at a time: they stay in the cache
 
 
@@ -95,37 +96,9 @@ def quantize_input(spec: ig.InputSpec, tensor: IntTensor, x: Array) -> IntArray:
 
 def _quantize_real(spec: ig.InputSpec, flat: Floats) -> IntArray:
     """Quantize exactly: in float64, and in rational arithmetic close to a decision."""
-    low, high = spec.quantizer.low, spec.quantizer.high
     exact = real_values(spec.chain, spec.channel_of, flat)
-    if isinstance(spec.quantizer, fn.SignQuantizer):
-        result = (exact >= 0).astype(np.int64)
-        close = np.abs(exact) < 1e-6 * max(1.0, np.abs(flat).max(initial=0.0))
-    elif isinstance(spec.quantizer, fn.StepQuantizer):
-        result = np.full(exact.shape, low, dtype=np.int64)
-        close = np.zeros(exact.shape, dtype=np.bool_)
-        for level in range(high - low):
-            column = tuple(row[level] for row in spec.quantizer.thresholds)
-            distance = exact - per_element(column, spec.channel_of)
-            result += distance >= 0
-            close |= np.abs(distance) < 1e-6 * np.maximum(1.0, np.abs(exact))
-    else:
-        position = exact / per_element(spec.quantizer.scale, spec.channel_of)
-        zero = per_element(spec.quantizer.zero_point, spec.channel_of)
-        if any(spec.quantizer.zero_point) and not spec.quantizer.zero_after:
-            position += zero
-        least, greatest = low - 1.0, high + 1.0
-        if spec.quantizer.zero_after:
-            least, greatest = least - zero.max(), greatest - zero.min()
-        np.clip(position, least, greatest, out=position)
-        rounded = np.rint(position)
-        if spec.quantizer.rounding is model.Rounding.HALF_EVEN:
-            position -= rounded
-            close = np.abs(position, out=position) > 0.5 - 1e-6
-        else:
-            close = np.ones(position.shape, dtype=np.bool_)
-        if spec.quantizer.zero_after:
-            rounded += zero
-        result = np.clip(rounded, low, high, out=rounded).astype(np.int64)
+    magnitude = float(np.abs(flat).max(initial=0.0))
+    result, close = float_quantized(spec.quantizer, exact, spec.channel_of, _MARGIN, magnitude)
     if not close.any():
         return result
     known: dict[tuple[int, float], int] = {}

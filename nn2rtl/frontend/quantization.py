@@ -9,18 +9,12 @@ import numpy as np
 
 from nn2rtl.frontend.source import Array
 from nn2rtl.ir.exact import round_exact
+from nn2rtl.ir.float_functions import decision_distance, float_round
 from nn2rtl.ir.model import Rounding
 from nn2rtl.ir.types import ExactArray, IntArray
 
 # Far above the rounding errors of the float64 quotient (a few units of 2^-53, relative).
 _DOUBT = 2.0**-40
-_TIES = {
-    Rounding.HALF_EVEN,
-    Rounding.HALF_UP,
-    Rounding.HALF_DOWN,
-    Rounding.HALF_AWAY,
-    Rounding.HALF_TO_ZERO,
-}
 
 
 def quantize_constant(
@@ -59,11 +53,10 @@ def quantize_constant(
         quotient = np.divide(x, s, out=np.zeros(shape), where=usable)
         # Beyond the range by one the result is certain; zero points are of 32 bits at most.
         real = np.clip(quotient, -(2.0**40), 2.0**40) + z
-    boundary = np.floor(real) + 0.5 if rounding in _TIES else np.rint(real)
     error = _DOUBT * (np.abs(real) + np.abs(z) + 1)
-    doubtful = (np.abs(real - boundary) <= error) | ~usable
+    doubtful = (decision_distance(rounding, real) <= error) | ~usable
     doubtful &= ~usable | ((real > low - 1.5) & (real < high + 1.5))
-    clipped = np.clip(_round(real, rounding), low, high)
+    clipped = np.clip(float_round(rounding, real), low, high)
     result: IntArray = np.asarray(clipped, dtype=np.int64)
     _settle(result, doubtful, values, scale, zero_point, low, high, rounding)
     return result
@@ -79,23 +72,6 @@ def _floats(values: Array) -> Array:
             with suppress(OverflowError):
                 result.ravel()[index] = float(value)
         return result
-
-
-def _round(real: Array, rounding: Rounding) -> Array:
-    """Rounding away from doubtful places, where all the half modes agree."""
-    result: Array
-    match rounding:
-        case Rounding.FLOOR:
-            result = np.floor(real)
-        case Rounding.CEIL:
-            result = np.ceil(real)
-        case Rounding.UP:
-            result = np.copysign(np.ceil(np.abs(real)), real)
-        case Rounding.DOWN:
-            result = np.trunc(real)
-        case _:
-            result = np.rint(real)
-    return result
 
 
 def _settle(

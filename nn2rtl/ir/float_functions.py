@@ -65,6 +65,21 @@ def float_function(function: Function, x: Floats, parameter: Any = 0.0) -> Float
     return np.asarray(result)
 
 
+_HALVES = {
+    Rounding.HALF_EVEN,
+    Rounding.HALF_UP,
+    Rounding.HALF_DOWN,
+    Rounding.HALF_AWAY,
+    Rounding.HALF_TO_ZERO,
+}
+
+
+def decision_distance(rounding: Rounding, x: Floats) -> Floats:
+    """How far each element is from where its rounding changes: from a half, or an integer."""
+    boundary = np.floor(x) + 0.5 if rounding in _HALVES else np.rint(x)
+    return np.asarray(np.abs(x - boundary))
+
+
 def float_round(rounding: Rounding, x: Floats) -> Floats:
     """Each element rounded to an integer; exact while float64 holds half units."""
     size, sign = np.abs(x), np.sign(x)

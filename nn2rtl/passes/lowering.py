@@ -106,6 +106,11 @@ class Lowering:
             )
         return value.name, self.result.types[value.name]
 
+    def operand_ranges(self, name: str, *, uniform: bool) -> tuple[IntArray, IntArray]:
+        """Least and greatest operand of each channel, or of all where these are treated alike."""
+        low, high = ig.ranges(self.result, name)
+        return (low.min(keepdims=True), high.max(keepdims=True)) if uniform else (low, high)
+
     def uniform_scale(self, node: ModelNode, value: Value) -> tuple[Fraction, fn.Channelwise]:
         """The one scale and the per-channel offsets of an operand whose chain is affine."""
         step = self.affine_step(node, value)

@@ -91,11 +91,9 @@ def _steps(
     state: Lowering, node: ModelNode, value: Value, quantizer: fn.AnyQuantizer
 ) -> tuple[ig.Thresholds, IntType]:
     """The integer thresholds of a monotone chain."""
-    name, tensor = state.integers(node, value)
-    low, high = ig.ranges(state.result, name)
-    channels = 1 if fn.is_uniform(value.chain, quantizer) else tensor.channels
-    if channels == 1:
-        low, high = low.min(keepdims=True), high.max(keepdims=True)
+    name, _ = state.integers(node, value)
+    low, high = state.operand_ranges(name, uniform=fn.is_uniform(value.chain, quantizer))
+    channels = len(low)
     rows: list[IntArray] = []
     senses: list[bool] = []
     known: dict[object, tuple[IntArray, bool]] = {}

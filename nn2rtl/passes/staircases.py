@@ -11,13 +11,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from nn2rtl.errors import UnsupportedError
 from nn2rtl.ir import functions as fn
 from nn2rtl.ir import integer as ig
-from nn2rtl.ir.float_functions import per_element, real_values
-from nn2rtl.ir.model import Rounding
+from nn2rtl.ir.float_functions import real_values
+from nn2rtl.ir.float_quantizers import float_quantized
 from nn2rtl.ir.types import IntArray, IntTensor, IntType
 from nn2rtl.passes.lowering import MAX_TABLE_WIDTH, Lowering, ModelNode, Value
 
@@ -28,13 +27,6 @@ MAX_EXACT = 4096
 MAX_STEPS = 1024
 """Most steps of a staircase."""
 _CLOSE = 1e-7
-_HALVES = {
-    Rounding.HALF_EVEN,
-    Rounding.HALF_UP,
-    Rounding.HALF_DOWN,
-    Rounding.HALF_AWAY,
-    Rounding.HALF_TO_ZERO,
-}
 
 
 def two_staircases(
@@ -42,10 +34,8 @@ def two_staircases(
 ) -> str:
     """Append the steps up, the steps down, and their difference; return its name."""
     name, tensor = state.integers(node, value)
-    low, high = ig.ranges(state.result, name)
-    channels = 1 if fn.is_uniform(value.chain, quantizer) else tensor.channels
-    if channels == 1:
-        low, high = low.min(keepdims=True), high.max(keepdims=True)
+    low, high = state.operand_ranges(name, uniform=fn.is_uniform(value.chain, quantizer))
+    channels = len(low)
     ups: list[IntArray] = []
     downs: list[IntArray] = []
     starts: list[int] = []
@@ -98,8 +88,8 @@ def _results(
     operands = np.arange(low, high + 1)
     one = np.zeros(1, dtype=np.int64)
     with np.errstate(over="ignore"):
-        real = real_values(chain, one, operands[None].astype(np.float64))[0]
-    result, close = _quantized(quantizer, real)
+        real = real_values(chain, one, operands.astype(np.float64))
+    result, close = float_quantized(quantizer, real, one, _CLOSE)
     doubtful = np.flatnonzero(close)
     if len(doubtful) > MAX_EXACT:
         raise _too_wide(node, IntType(low, high))
@@ -107,41 +97,6 @@ def _results(
         number = fn.evaluate(chain, Fraction(int(operands[index])), 0)
         result[index] = fn.quantize(quantizer, number, 0)
     return result
-
-
-def _quantized(
-    quantizer: fn.AnyQuantizer, real: npt.NDArray[np.float64]
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Integers of real numbers, and which are too close to a boundary for float64 to tell."""
-    one = np.zeros(1, dtype=np.int64)
-    if isinstance(quantizer, fn.SignQuantizer):
-        return (real >= 0).astype(np.int64), np.abs(real) < _CLOSE
-    if isinstance(quantizer, fn.StepQuantizer):
-        row = np.array([float(t) for t in quantizer.thresholds[0]])
-        count = quantizer.low + np.searchsorted(row, real, side="right")
-        near = np.abs(real[:, None] - row).min(axis=1, initial=np.inf)
-        return count.astype(np.int64), near < _CLOSE * np.maximum(1.0, np.abs(real))
-    zero = float(per_element(quantizer.zero_point, one)[0])
-    position = real / float(quantizer.scale[0])
-    position += 0.0 if quantizer.zero_after else zero
-    after = zero if quantizer.zero_after else 0.0
-    position = np.clip(position, quantizer.low - after - 1.0, quantizer.high - after + 1.0)
-    if quantizer.rounding in _HALVES:
-        rounded = np.rint(position)
-        close = np.abs(position - rounded) > 0.5 - _CLOSE
-    else:
-        away = np.where(position >= 0, np.ceil(position), np.floor(position))
-        rounded = {
-            Rounding.UP: away,
-            Rounding.DOWN: np.trunc(position),
-            Rounding.CEIL: np.ceil(position),
-            Rounding.FLOOR: np.floor(position),
-        }[quantizer.rounding]
-        close = np.abs(position - np.rint(position)) < _CLOSE
-    # Beyond the range by one, what is clipped is certain.
-    close &= (position > quantizer.low - after - 0.9) & (position < quantizer.high - after + 0.9)
-    whole = np.clip(rounded + after, quantizer.low, quantizer.high)
-    return whole.astype(np.int64), close
 
 
 def _padded(rows: list[IntArray], high: IntArray) -> IntArray:
